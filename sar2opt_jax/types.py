@@ -1,0 +1,99 @@
+"""The notation of the whole package, and the protocols between its rooms.
+
+Arrays are ``[batch, height, width, channel]``, images in [-1, 1]:
+
+=========  ==========================================================================
+``x_0``    clean optical image
+``x_t``    noisy image at time ``t``:  x_t = alpha_t x_0 + sigma_t eps
+``x_s``    the same at the cleaner time ``s < t``
+``t, s``   integer times 0 .. T - 1, shape [batch]; larger is noisier; -1 means clean
+``eps``    standard normal noise
+``sar``    the condition, the radar image
+``alpha``  sqrt(alpha_bar)
+``sigma``  sqrt(1 - alpha_bar)
+=========  ==========================================================================
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+
+Array = jax.Array
+PyTree = Any
+Params = Mapping[str, Any]
+"""Parameters of one network: a nested mapping of arrays."""
+Export = dict[str, Params]
+"""What a stage hands on: ``{"unet": ...}``, an adversarial stage adds ``"discriminator"``."""
+Metrics = dict[str, Array]
+"""Scalars by name, such as ``loss/generator``."""
+
+
+class Batch(NamedTuple):
+    """Pairs of images and where in the run they stand.
+
+    ``index`` is the example's global position in the run, not in the batch: noise and times are drawn from it,
+    so a step does not depend on how a batch is spread over devices, hosts or micro-batches.
+    """
+
+    optical: Array  # [batch, height, width, 3] float32 in [-1, 1]
+    sar: Array  # [batch, height, width, channel] float32 in [-1, 1]
+    index: Array  # [batch] int32
+
+
+Model = Callable[[Params, Array, Array, Array], Array]
+"""``model(params, x_t, t, sar)``: the raw output of the U-Net, shaped like ``x_t``, float32."""
+Denoiser = Callable[[Array, Array], Array]
+"""``denoise(x_t, t)``: an estimate of ``x_0``; all that a sampler sees of a network and its condition."""
+Noise = Callable[[Array], Array]
+"""``noise(i)``: the noise of sampling step ``i`` (an int32 scalar), shaped like ``x_T``."""
+
+
+class Sampler(Protocol):
+    """From pure noise ``x_T`` to an image, along the times of a grid."""
+
+    def __call__(
+        self, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Any, timesteps: tuple[Any, Any]
+    ) -> Array:
+        """Returns ``x_0``, shaped like ``x_T``; ``timesteps`` is the pair ``(t, t_next)`` of int arrays."""
+        ...
+
+
+class State(Protocol):
+    """The state of a stage: a pytree that counts its optimiser steps."""
+
+    @property
+    def step(self) -> Array:
+        """Optimiser steps taken, int32 scalar."""
+        ...
+
+
+StateT = TypeVar("StateT")
+
+
+class Stage(Protocol[StateT]):
+    """One training objective: frozen settings outside, a pytree inside, every method pure.
+
+    ``gradients`` and ``update`` are two, so that averaging over devices, accumulation over micro-batches and the
+    check for non-finite gradients stand between them once, for all stages (``engine/parallel.py``).
+    """
+
+    def init(self, rng: Array, export: Export | None) -> StateT:
+        """The state before the first step, started from the export of the stage before."""
+        ...
+
+    def gradients(self, state: StateT, batch: Batch, rng: Array) -> tuple[PyTree, Metrics]:
+        """Mean gradients and metrics over one device's share of a batch."""
+        ...
+
+    def update(self, state: StateT, grads: PyTree) -> StateT:
+        """One optimiser step, with gradients averaged over the whole batch."""
+        ...
+
+    def export(self, state: StateT) -> Export:
+        """What the next stage, evaluation and translation load."""
+        ...
+
+    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
+        """Translations of ``sar``, [batch, height, width, 3] in [-1, 1], for a person to look at."""
+        ...
