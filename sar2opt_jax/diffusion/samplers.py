@@ -1,0 +1,150 @@
+"""Samplers: from noise to an image along a grid of times.
+
+A sampler sees ``denoise(x_t, t) -> x_0`` and never hears of networks, radar or prediction types. Each is one
+``lax.scan`` over the grid ``timesteps = (t, t_next)`` of ``diffusion/times.py``.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sar2opt_jax.diffusion.schedule import Schedule
+from sar2opt_jax.diffusion.times import Timesteps
+from sar2opt_jax.types import Array, Denoiser, Noise, Sampler
+
+
+def gaussian_noise(rngs: Array, shape: tuple[int, ...]) -> Noise:
+    """Standard normal noise per example and step.
+
+    Args:
+      rngs: one key per example, [batch], so that an example's noise does not depend on its company.
+      shape: of one example, (height, width, channel).
+    """
+
+    def noise(i: Array) -> Array:
+        return jax.vmap(lambda rng: jax.random.normal(jax.random.fold_in(rng, i), shape))(rngs)
+
+    return noise
+
+
+def ddpm(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps) -> Array:
+    """Ancestral sampling (arXiv 2006.11239, algorithm 2), variance ``fixed_small``.
+
+    x_{t'} ~ N(mu, beta~ I), the posterior q(x_{t'} | x_t, x_0); over all T times this is "the original".
+    """
+
+    def step(x_t: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        i, t, t_next = inputs
+        alpha_bar, alpha_bar_next = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        ratio = alpha_bar / alpha_bar_next
+        # Denoise, then the mean and variance of the posterior (equations 6 and 7).
+        x_0 = denoise(x_t, _spread(t, x_t))
+        mean = jnp.sqrt(alpha_bar_next) * (1 - ratio) / (1 - alpha_bar) * x_0
+        mean += jnp.sqrt(ratio) * (1 - alpha_bar_next) / (1 - alpha_bar) * x_t
+        variance = (1 - alpha_bar_next) / (1 - alpha_bar) * (1 - ratio)
+        return mean + jnp.sqrt(variance) * noise(i), None
+
+    return _scan(step, x_T, timesteps)
+
+
+def ddim(
+    denoise: Denoiser,
+    x_T: Array,
+    noise: Noise,
+    *,
+    schedule: Schedule,
+    timesteps: Timesteps,
+    eta: float = 0.0,
+) -> Array:
+    """Implicit sampling (arXiv 2010.02502, equation 12); deterministic for eta 0, ancestral for eta 1."""
+
+    def step(x_t: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        i, t, t_next = inputs
+        x_0 = denoise(x_t, _spread(t, x_t))
+        x_next = ddim_step(x_0, x_t, t, t_next, schedule=schedule)
+        if eta == 0:
+            return x_next, None
+        # The part of the noise that is drawn anew takes its variance from the part that is kept.
+        alpha_bar, alpha_bar_next = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        variance = eta**2 * (1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next)
+        kept = jnp.sqrt(jnp.maximum(1 - alpha_bar_next - variance, 0)) * schedule.to_eps(x_0, x_t, t)
+        return jnp.sqrt(alpha_bar_next) * x_0 + kept + jnp.sqrt(variance) * noise(i), None
+
+    return _scan(step, x_T, timesteps)
+
+
+def ddim_step(x_0: Array, x_t: Array, t: Array, t_next: Array, *, schedule: Schedule) -> Array:
+    """One deterministic step:  x_{t'} = alpha_{t'} x_0 + sigma_{t'} eps  with the eps that leads to ``x_t``.
+
+    Args:
+      x_0: the estimate at ``x_t``.
+      x_t: [batch, height, width, channel].
+      t: where ``x_t`` stands, [] or [batch].
+      t_next: where to go, shaped like ``t``; -1 gives ``x_0``.
+    """
+    return schedule.add_noise(x_0, schedule.to_eps(x_0, x_t, t), t_next)
+
+
+def dpm_solver_pp(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps) -> Array:
+    """DPM-Solver++(2M), the multistep midpoint form in x_0 (arXiv 2211.01095, algorithm 2).
+
+    The first and the last step are of first order: at the last one lambda is infinite, and few steps need it.
+    """
+    del noise  # Deterministic.
+    # alpha_bar = 0 has no logarithm: floored, as the method asks for at zero terminal SNR.
+    alphas_bar = np.maximum(schedule.alphas_bar, 2.0**-24)
+    alphas = jnp.asarray(np.append(np.sqrt(alphas_bar), 1.0), jnp.float32)
+    sigmas = jnp.asarray(np.append(np.sqrt(1 - alphas_bar), 0.0), jnp.float32)
+    half_log_snr = np.append(0.5 * np.log(alphas_bar / (1 - alphas_bar)), np.inf)
+    t, t_next = (np.asarray(times) for times in timesteps)
+    h = half_log_snr[t_next] - half_log_snr[t]
+    # Extrapolation weight 1 / (2 r), r = h_{i-1} / h_i; 0 makes a step first order.
+    weight = np.zeros(len(t))
+    second = np.isfinite(h[1:])
+    weight[1:][second] = h[1:][second] / (2 * h[:-1][second])
+    decay = jnp.asarray(np.expm1(-h), jnp.float32)
+
+    def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
+        x_t, x_0_before = carry
+        t, t_next, decay, weight = inputs
+        x_0 = denoise(x_t, _spread(t, x_t))
+        # Second-order correction: x_0 at the middle of the step, extrapolated in lambda.
+        x_0_middle = x_0 + weight * (x_0 - x_0_before)
+        x_next = sigmas[t_next] / sigmas[t] * x_t - alphas[t_next] * decay * x_0_middle
+        return (x_next, x_0), None
+
+    inputs = (jnp.asarray(t), jnp.asarray(t_next), decay, jnp.asarray(weight, jnp.float32))
+    (x, _), _ = jax.lax.scan(step, (x_T, jnp.zeros_like(x_T)), inputs)
+    return x
+
+
+def lcm(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps) -> Array:
+    """Multistep consistency sampling (arXiv 2303.01469, algorithm 1): denoise, re-noise to the next time.
+
+    ``denoise`` is the consistency function; the last output is the image, without noise.
+    """
+
+    def step(x_t: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        i, t, t_next = inputs
+        x_0 = denoise(x_t, _spread(t, x_t))
+        return schedule.add_noise(x_0, noise(i), t_next), None
+
+    return _scan(step, x_T, timesteps)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "dpm_solver_pp": dpm_solver_pp,
+    "lcm": lcm,
+}
+
+
+def _spread(t: Array, x_t: Array) -> Array:
+    return jnp.full(x_t.shape[:1], t, jnp.int32)
+
+
+def _scan(step, x_T: Array, timesteps: Timesteps) -> Array:
+    t, t_next = (jnp.asarray(times) for times in timesteps)
+    x, _ = jax.lax.scan(step, x_T, (jnp.arange(len(t)), t, t_next))
+    return x

@@ -1,0 +1,63 @@
+"""Grids of sampling times, one small function per convention.
+
+Each returns the pair ``(t, t_next)`` of int32 arrays of the same length: step i goes from ``t[i]`` to ``t_next[i]``,
+and -1 means the clean image. ``T`` is the number of training times.
+"""
+
+import numpy as np
+
+Timesteps = tuple[np.ndarray, np.ndarray]
+
+
+def trailing(num_train_steps: int, num_steps: int) -> Timesteps:
+    """Evenly spaced from the end, T - 1 always first (arXiv 2305.08891, table 2): T/n i - 1, i = n .. 1."""
+    _check(num_steps, num_train_steps)
+    return _chain(np.round(np.arange(num_train_steps, 0, -num_train_steps / num_steps))[:num_steps] - 1)
+
+
+def leading(num_train_steps: int, num_steps: int) -> Timesteps:
+    """Evenly spaced from the start, never reaching T - 1: few steps begin at a far too clean time.
+
+    It is the default of diffusers' DDIM and DDPM; here it serves comparisons.
+    """
+    _check(num_steps, num_train_steps)
+    return _chain(np.arange(num_steps)[::-1] * (num_train_steps // num_steps))
+
+
+def linspace(num_train_steps: int, num_steps: int) -> Timesteps:
+    """Evenly spaced with both ends, T - 1 .. 0."""
+    _check(num_steps, num_train_steps)
+    return _chain(np.round(np.linspace(0, num_train_steps - 1, num_steps))[::-1])
+
+
+def solver_grid(num_train_steps: int, solver_steps: int = 50) -> np.ndarray:
+    """The times a student is distilled at, ascending:  t_i = T/k (i + 1) - 1  (19, 39, .. 999 for k = 50)."""
+    if num_train_steps % solver_steps:
+        raise ValueError(f"solver_steps ({solver_steps}) must divide the schedule's steps ({num_train_steps}).")
+    return num_train_steps // solver_steps * np.arange(1, solver_steps + 1, dtype=np.int32) - 1
+
+
+def consistency(num_train_steps: int, num_steps: int, *, solver_steps: int = 50) -> Timesteps:
+    """Times of the multistep consistency sampler: entries floor(linspace(0, k, n, endpoint=False)) of the
+    reversed solver grid. For k = 50: 999; 999, 499; 999, 759, 499, 259; ...
+
+    Raises:
+      ValueError: for more steps than the solver grid has.
+    """
+    if not 1 <= num_steps <= solver_steps:
+        raise ValueError(f"A student takes 1 to {solver_steps} steps, as many as it was distilled at; got {num_steps}.")
+    entries = np.floor(np.linspace(0, solver_steps, num_steps, endpoint=False)).astype(int)
+    return _chain(solver_grid(num_train_steps, solver_steps)[::-1][entries])
+
+
+GRIDS = {"trailing": trailing, "leading": leading, "linspace": linspace, "consistency": consistency}
+
+
+def _chain(t: np.ndarray) -> Timesteps:
+    t = t.astype(np.int32)
+    return t, np.append(t[1:], np.int32(-1))
+
+
+def _check(num_steps: int, num_train_steps: int) -> None:
+    if not 1 <= num_steps <= num_train_steps:
+        raise ValueError(f"The number of sampling steps must be 1 to {num_train_steps}; got {num_steps}.")

@@ -1,0 +1,95 @@
+"""From a SAR image to an optical one: a network, its schedule and a sampler, put together."""
+
+import dataclasses
+
+import jax
+
+from sar2opt_jax.diffusion import samplers, times
+from sar2opt_jax.diffusion.consistency import consistency_function
+from sar2opt_jax.diffusion.schedule import Schedule
+from sar2opt_jax.types import Array, Model, Params
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+    """How to sample.
+
+    Attributes:
+      sampler: ``ddpm``, ``ddim`` or ``dpm_solver_pp`` for a teacher, ``lcm`` for a student.
+      num_steps: network evaluations.
+      spacing: the grid of times of a teacher's sampler, see ``diffusion/times.py``; ``lcm`` has its own.
+    """
+
+    sampler: str
+    num_steps: int
+    spacing: str = "trailing"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Translator:
+    """Translates SAR images with given parameters.
+
+    Attributes:
+      model: the U-Net.
+      schedule: the one it was trained with.
+      prediction: what it predicts, ``eps``, ``v`` or ``x_0``.
+      solver_steps: k, the grid of times a student was distilled at; None for a teacher.
+      sigma_data: d of the consistency function.
+    """
+
+    model: Model
+    schedule: Schedule
+    prediction: str
+    solver_steps: int | None = None
+    sigma_data: float = 0.5
+
+    @property
+    def is_student(self) -> bool:
+        """Whether the network is a consistency function."""
+        return self.solver_steps is not None
+
+    def timesteps(self, method: Method) -> times.Timesteps:
+        """The grid of ``method``.
+
+        Raises:
+          ValueError: for an unknown sampler or spacing, a number of steps that does not fit, a student with a
+            teacher's sampler or a teacher with a student's.
+        """
+        _look_up("sampler", method.sampler, samplers.SAMPLERS)
+        if self.is_student != (method.sampler == "lcm"):
+            kind, fitting = ("student", "lcm") if self.is_student else ("teacher", "ddpm, ddim or dpm_solver_pp")
+            raise ValueError(f"This model is a {kind}: sample it with {fitting}, not with {method.sampler!r}.")
+        if self.solver_steps is not None:
+            return times.consistency(self.schedule.num_steps, method.num_steps, solver_steps=self.solver_steps)
+        return _look_up("spacing", method.spacing, times.GRIDS)(self.schedule.num_steps, method.num_steps)
+
+    def __call__(self, params: Params, sar: Array, rngs: Array, *, method: Method) -> Array:
+        """Translates a batch.
+
+        Args:
+          params: of the U-Net.
+          sar: [batch, height, width, channel] in [-1, 1].
+          rngs: one key per example, [batch].
+          method: how to sample.
+
+        Returns:
+          [batch, height, width, 3], optical images in [-1, 1] up to the sampler's overshoot.
+        """
+        timesteps = self.timesteps(method)
+        # Teachers are sampled with clipping; the consistency function is used as it was distilled, without.
+        denoise = self.schedule.denoiser(
+            lambda x_t, t: self.model(params, x_t, t, sar), prediction=self.prediction, clip=not self.is_student
+        )
+        if self.is_student:
+            denoise = consistency_function(denoise, sigma_data=self.sigma_data)
+        shape = (*sar.shape[1:3], 3)
+        x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape))(rngs)
+        noise = samplers.gaussian_noise(rngs, shape)
+        sampler = samplers.SAMPLERS[method.sampler]
+        return sampler(denoise, x_T, noise, schedule=self.schedule, timesteps=timesteps)
+
+
+def _look_up(what: str, name: str, table: dict):
+    if name not in table:
+        raise ValueError(f"Unknown {what} {name!r}; known: {', '.join(table)}.")
+    return table[name]

@@ -1,0 +1,174 @@
+"""Stage 2: consistency distillation, from many steps to few (arXiv 2303.01469, 2310.04378)."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sar2opt_jax.diffusion import losses, times
+from sar2opt_jax.diffusion.consistency import consistency_function
+from sar2opt_jax.diffusion.samplers import ddim_step
+from sar2opt_jax.diffusion.schedule import Schedule
+from sar2opt_jax.diffusion.translation import Method, Translator
+from sar2opt_jax.stages import network
+from sar2opt_jax.stages.network import Network
+from sar2opt_jax.types import Array, Batch, Denoiser, Export, Metrics, Model, Params
+
+
+class DistillState(NamedTuple):
+    """The student, its EMA target, and the frozen teacher, so that a run resumes from its own directory alone."""
+
+    step: Array
+    student: Network
+    target: Params
+    teacher: Params
+
+
+class Pair(NamedTuple):
+    """Two neighbouring points on one trajectory of the teacher."""
+
+    x_t: Array  # [batch, height, width, 3]
+    t: Array  # [batch] int32
+    x_s: Array
+    s: Array  # s < t
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distill:
+    """Makes f(x_t, t) of the student equal to f(x_s, s) of its target, all along the teacher's trajectories.
+
+    Attributes:
+      model: the U-Net of student, target and teacher alike.
+      optimizer: applied to the averaged gradients.
+      schedule: the teacher's.
+      prediction: the teacher's.
+      solver_steps: k, how many DDIM steps the trajectory is cut into.
+      loss: ``pseudo_huber`` or ``l2``.
+      huber_c: c of the pseudo-Huber distance, in units of [-1, 1] intensity.
+      target_decay: of the EMA target, after every step.
+      sigma_data: d of the consistency function.
+      export_target: export the EMA target instead of the student.
+      preview_steps: how many steps previews take.
+    """
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    schedule: Schedule
+    prediction: str
+    solver_steps: int = 50
+    loss: str = "pseudo_huber"
+    huber_c: float = 1e-3
+    target_decay: float = 0.95
+    sigma_data: float = 0.5
+    export_target: bool = False
+    preview_steps: int = 4
+
+    def init(self, rng: Array, export: Export | None) -> DistillState:
+        """Student and target start as copies of the teacher in ``export``."""
+        del rng
+        if export is None:
+            raise ValueError("Distillation starts from a teacher's export; got none.")
+        teacher = export["unet"]
+        student = Network.create(network.copy(teacher), self.optimizer)
+        return DistillState(step=jnp.int32(0), student=student, target=network.copy(teacher), teacher=teacher)
+
+    def draw(self, rng: Array, step: Array, batch: Batch) -> tuple[Array, Array]:
+        """The solver index i, [batch] in 0 .. k - 1, and eps, shaped like the images."""
+        shape = batch.optical.shape[1:]
+
+        def draw(rng: Array) -> tuple[Array, Array]:
+            i_rng, eps_rng = jax.random.split(rng)
+            return jax.random.randint(i_rng, (), 0, self.solver_steps), jax.random.normal(eps_rng, shape)
+
+        return network.per_example(draw, rng, step, batch.index)
+
+    def pair_at(self, teacher: Params, batch: Batch, i: Array, eps: Array) -> Pair:
+        """Noises the images to the grid time t_i and lets the teacher take one DDIM step to s = t_{i-1}.
+
+        The step below the first grid time ends at s = 0 and uses alpha_bar_0. The teacher's x_0 is not clipped.
+        """
+        grid = times.solver_grid(self.schedule.num_steps, self.solver_steps)
+        t = jnp.asarray(grid)[i]
+        s = jnp.maximum(t - self.schedule.num_steps // self.solver_steps, 0)
+        x_t = self.schedule.add_noise(batch.optical, eps, t)
+        x_0 = self.denoiser(teacher, batch.sar)(x_t, t)
+        return Pair(x_t, t, ddim_step(x_0, x_t, t, s, schedule=self.schedule), s)
+
+    def denoiser(self, params: Params, sar: Array) -> Denoiser:
+        """A network's estimate of x_0, not clipped."""
+        return self.schedule.denoiser(
+            lambda x_t, t: self.model(params, x_t, t, sar), prediction=self.prediction, clip=False
+        )
+
+    def consistency(self, params: Params, sar: Array) -> Denoiser:
+        """f(x, t) of a network."""
+        return consistency_function(self.denoiser(params, sar), sigma_data=self.sigma_data)
+
+    def distance(self, x_hat: Array, goal: Array) -> Array:
+        """The consistency loss, [batch]."""
+        if self.loss == "pseudo_huber":
+            return losses.pseudo_huber(x_hat, goal, huber_c=self.huber_c)
+        return losses.CONSISTENCY[self.loss](x_hat, goal)
+
+    def student_loss(
+        self, student: Params, state: DistillState, batch: Batch, pair: Pair, goal: Array
+    ) -> tuple[Array, tuple[Array, Metrics]]:
+        """The loss that the student descends.
+
+        Args:
+          student: its parameters.
+          state: everything else.
+          batch: the pairs of images.
+          pair: two points on the teacher's trajectory.
+          goal: the target's f(x_s, s).
+
+        Returns:
+          The mean loss and ``(x_hat, metrics)``, x_hat being the student's f(x_t, t).
+        """
+        x_hat = self.consistency(student, batch.sar)(pair.x_t, pair.t)
+        loss = jnp.mean(self.distance(x_hat, goal))
+        return loss, (x_hat, {"loss/consistency": loss})
+
+    def gradients(self, state: DistillState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
+        """Gradients of the student over one share of a batch."""
+        grads, metrics, *_ = self.student_gradients(state, batch, *self.draw(rng, state.step, batch))
+        return grads, metrics
+
+    def student_gradients(
+        self, state: DistillState, batch: Batch, i: Array, eps: Array
+    ) -> tuple[dict[str, Params], Metrics, Array, Pair, Array]:
+        """Gradients and metrics at given draws, and what they came from: x_hat, the pair, the goal."""
+        pair = self.pair_at(state.teacher, batch, i, eps)
+        # Not differentiated: only the student's parameters are.
+        goal = self.consistency(state.target, batch.sar)(pair.x_s, pair.s)
+        differentiate = jax.grad(self.student_loss, has_aux=True)
+        grads, (x_hat, metrics) = differentiate(state.student.params, state, batch, pair, goal)
+        return {"student": grads}, metrics, x_hat, pair, goal
+
+    def update(self, state: DistillState, grads: dict[str, Params]) -> DistillState:
+        """One optimiser step, then one step of the EMA target."""
+        student = state.student.update(grads["student"], self.optimizer)
+        target = network.moving_average(state.target, student.params, self.target_decay)
+        return state._replace(step=state.step + 1, student=student, target=target)
+
+    def export(self, state: DistillState) -> Export:
+        """The student, or its target where the settings say so."""
+        return {"unet": state.target if self.export_target else state.student.params}
+
+    @property
+    def translator(self) -> Translator:
+        """Samples the exported network."""
+        return Translator(
+            model=self.model,
+            schedule=self.schedule,
+            prediction=self.prediction,
+            solver_steps=self.solver_steps,
+            sigma_data=self.sigma_data,
+        )
+
+    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
+        """Translations in ``preview_steps`` steps."""
+        rngs = jax.random.split(rng, sar.shape[0])
+        return self.translator(export["unet"], sar, rngs, method=Method(sampler="lcm", num_steps=self.preview_steps))
