@@ -1,0 +1,248 @@
+"""From a prepared dataset to batches: TFDS data source -> Grain -> ``Batch``.
+
+One order of the examples exists per seed, whatever the number of hosts. Example ``p`` of the run is fixed by
+(seed, p): which pair, which crop, which turn. Step ``k`` takes the positions ``[k B, (k + 1) B)``, and with ``H``
+hosts host ``h`` reads the ``h``-th of ``H`` equal parts of them, in order: the hosts' batches laid end to end are the
+batch of a single host.
+"""
+
+import functools
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import constants
+
+from sar2opt_jax.data.scaling import to_float
+from sar2opt_jax.types import Batch
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+Example = Mapping[str, Any]
+"""One stored pair: ``sar`` [h, w, channel] and ``optical`` [h, w, 3], both uint8, and ``id``."""
+
+
+class Source(Protocol):
+    """Random access to stored pairs: a TFDS data source, or a list."""
+
+    def __len__(self) -> int:
+        """How many pairs."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Example:
+        """The pair at ``index``."""
+        ...
+
+
+def open_split(name: str, *, split: str, data_dir: str | os.PathLike[str] | None = None) -> Source:
+    """Random access to the pairs of one split, decoded as they are read.
+
+    Args:
+        name: dataset, with its configuration where it is not the default one: ``sen12``, ``simulated/tiny``.
+        split: ``train``, ``validation``, ``test`` or a part of one in TFDS's notation, ``train[:100]``.
+        data_dir: where prepared datasets stand; None is TFDS's default, ``~/tensorflow_datasets``.
+
+    Returns:
+        A sequence of dicts with ``sar``, ``optical`` and ``id``; the newest version, if there are several.
+
+    Raises:
+        FileNotFoundError: there is no ``data_dir``, or the dataset was not prepared in it.
+        ValueError: there is no such split, or it has no examples.
+    """
+    root = Path(constants.DATA_DIR if data_dir is None else data_dir).expanduser()
+    builder = tfds.builder_from_directory(_newest_version(name, root))
+    splits = builder.info.splits
+    known = {key: info.num_examples for key, info in splits.items()}
+    if re.split(r"[\[+]", split)[0] not in known:
+        raise ValueError(f"{name} has no split {split!r}; its splits and their sizes are {known}.")
+    if splits[split].num_examples == 0:
+        raise ValueError(f"The split {split!r} of {name} has no examples; its splits and their sizes are {known}.")
+    return builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
+
+
+def sar_channels(source: Source) -> int:
+    """How many channels the radar images have: 1 for VV, 2 for VV and VH."""
+    return int(source[0]["sar"].shape[-1])
+
+
+def stored_size(source: Source) -> tuple[int, int]:
+    """Height and width in pixels of the stored images."""
+    height, width = source[0]["optical"].shape[:2]
+    return int(height), int(width)
+
+
+def training_batches(
+    source: Source,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    augment: bool,
+    host_index: int = 0,
+    host_count: int = 1,
+    num_threads: int = 4,
+    start_step: int = 0,
+) -> grain.DatasetIterator[Batch]:
+    """Endless batches in random order, every pair once an epoch.
+
+    The iterator's state is the step it stands at. It is saved and restored by ``get_state`` and ``set_state``, or with
+    ``grain.checkpoint.CheckpointSave`` and ``CheckpointRestore`` inside an Orbax checkpoint; the run then continues
+    with exactly the batches it would have had. A checkpoint of another number of hosts is resumed by ``start_step``.
+
+    Args:
+        source: the pairs, such as ``open_split`` returns.
+        image_size: side of the batches' images in pixels; larger stored images are cropped at a random place.
+        batch_size: examples in a step, over all hosts.
+        seed: decides order, crops and turns.
+        augment: turn by a random multiple of 90 degrees and flip, the same way for both images of a pair.
+        host_index: which host this is, 0 .. host_count - 1.
+        host_count: how many hosts read.
+        num_threads: threads that prepare batches ahead, one batch each; 0 prepares a batch when it is asked for.
+        start_step: the step to begin with.
+
+    Returns:
+        An iterator over ``Batch`` of numpy arrays: optical [batch_size / host_count, image_size, image_size, 3] and
+        sar [..., channel], float32 in [-1, 1], and index [...], int32, the examples' positions in the run.
+
+    Raises:
+        ValueError: no examples, images smaller than ``image_size``, or a batch that cannot be divided among the hosts.
+    """
+    if len(source) == 0:
+        raise ValueError("The source has no examples: nothing to train on.")
+    if batch_size < 1 or batch_size % host_count:
+        raise ValueError(
+            f"batch_size ({batch_size}) must be a positive multiple of the number of hosts ({host_count})."
+        )
+    if not 0 <= host_index < host_count:
+        raise ValueError(f"host_index ({host_index}) must be between 0 and host_count - 1 ({host_count - 1}).")
+    _check_pair(source[0], image_size)
+
+    vary = functools.partial(_vary, image_size=image_size, augment=augment)
+    dataset = (
+        grain.MapDataset.source(cast(Any, source))
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .map_with_index(_number)
+        .random_map(vary)
+        # Slicing whole batches, not examples, keeps the examples of a step in order over the hosts. Grain evaluates
+        # from the end: a host reads only what it returns.
+        # Without drop_remainder Grain computes the length in floats, beyond the largest integer of a length.
+        .batch(batch_size // host_count, drop_remainder=True, batch_fn=_stack)
+        .slice(slice(host_index, None, host_count))
+    )
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads)
+    iterator = iter(dataset.to_iter_dataset(options))
+    grain.experimental.set_next_index(iterator, start_step)
+    return iterator
+
+
+def evaluation_batch(source: Source, *, num_examples: int, image_size: int) -> tuple[Batch, list[str]]:
+    """The same examples every time, spread evenly over a split and cropped at the centre.
+
+    Args:
+        source: the pairs, such as ``open_split`` returns.
+        num_examples: how many; all there are, if there are fewer.
+        image_size: side of the images in pixels.
+
+    Returns:
+        A ``Batch`` of numpy arrays like those of ``training_batches``, its index [batch] the positions in the split,
+        and the ids of the pairs.
+
+    Raises:
+        ValueError: no examples to take, or images smaller than ``image_size``.
+    """
+    if len(source) == 0:
+        raise ValueError("The source has no examples: nothing to evaluate on.")
+    if num_examples < 1:
+        raise ValueError(f"num_examples must be at least 1, got {num_examples}.")
+    count = min(num_examples, len(source))
+    # The middles of `count` equal parts of the split.
+    positions = (2 * np.arange(count) + 1) * len(source) // (2 * count)
+
+    examples, ids = [], []
+    for position in positions.tolist():
+        stored = source[position]
+        height, width = _check_pair(stored, image_size)
+        top, left = (height - image_size) // 2, (width - image_size) // 2
+        examples.append(_crop(_number(position, stored), top=top, left=left, size=image_size))
+        ids.append(_text(stored["id"]))
+    return _stack(examples), ids
+
+
+def _number(position: int, example: Example) -> dict[str, Any]:
+    """The images and the position in the run; texts are left behind, an array library cannot batch them."""
+    return {"optical": example["optical"], "sar": example["sar"], "index": position}
+
+
+def _vary(example: Example, rng: np.random.Generator, *, image_size: int, augment: bool) -> dict[str, Any]:
+    """A random crop and one of the eight symmetries of the square."""
+    height, width = _check_pair(example, image_size)
+    top, left = (int(rng.integers(side - image_size + 1)) for side in (height, width))
+    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+
+    example = _crop(example, top=top, left=left, size=image_size)
+    if augment:
+        for name in ("optical", "sar"):
+            turned = np.rot90(example[name], turns)
+            example[name] = turned[:, ::-1] if flip else turned
+    return example
+
+
+def _crop(example: Example, *, top: int, left: int, size: int) -> dict[str, Any]:
+    window = np.s_[top : top + size, left : left + size]
+    return {**example, "optical": example["optical"][window], "sar": example["sar"][window]}
+
+
+def _stack(examples: Sequence[Example]) -> Batch:
+    # `Batch` is declared with the arrays of JAX, which take these numpy arrays as they are.
+    optical, sar = (cast(Any, to_float(np.stack([e[name] for e in examples]))) for name in ("optical", "sar"))
+    index = cast(Any, np.asarray([e["index"] for e in examples], np.int32))
+    return Batch(optical=optical, sar=sar, index=index)
+
+
+def _check_pair(example: Example, image_size: int) -> tuple[int, int]:
+    """Height and width of a pair; raises where it cannot be cropped to ``image_size``."""
+    height, width = example["optical"].shape[:2]
+    if example["sar"].shape[:2] != (height, width):
+        sar_height, sar_width = example["sar"].shape[:2]
+        raise ValueError(
+            f"A pair must have images of one size, got sar {sar_height} x {sar_width}, optical {height} x {width}."
+        )
+    if image_size < 1 or min(height, width) < image_size:
+        raise ValueError(f"image_size ({image_size}) must be between 1 and the stored {height} x {width} pixels.")
+    return height, width
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _newest_version(name: str, root: Path) -> Path:
+    """The folder of the highest version: ROOT/NAME/1.0.0, or ROOT/NAME/CONFIGURATION/1.0.0."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"data_dir {root} does not exist. {_how_to_prepare(name, root)}")
+    folder = root / name
+    # TFDS notes there which configuration is meant by the name alone.
+    default = folder / ".config" / "metadata.json"
+    if default.exists():
+        folder /= json.loads(default.read_text())["default_config_name"]
+    # A preparation under way, or one that was killed, has another name: incomplete.XXXXXX_1.0.0.
+    versions = [path for path in folder.glob("*/") if _VERSION.fullmatch(path.name)]
+    if not versions:
+        nested = sorted(
+            path.parent.relative_to(root).as_posix() for path in (root / name).glob("*/*.*.*/dataset_info.json")
+        )
+        hint = f" Prepared there: {', '.join(nested)}." if nested else ""
+        raise FileNotFoundError(f"{name} is not prepared: no {folder}/VERSION.{hint} {_how_to_prepare(name, root)}")
+    return max(versions, key=lambda path: tuple(int(number) for number in path.name.split(".")))
+
+
+def _how_to_prepare(name: str, root: Path) -> str:
+    return f"Prepare it by: python -m tfds_builders.prepare {name} --manual_dir=DOWNLOADED --data_dir={root}"

@@ -1,0 +1,265 @@
+import json
+
+import grain
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tensorflow_datasets as tfds
+
+from sar2opt_jax.data import pipeline
+from sar2opt_jax.data.scaling import to_float
+
+
+def coordinates_source(count=10, size=12):
+    """Pairs whose pixels name themselves: channels are the pair, the row and the column, and `sar` repeats them."""
+    row, column = np.mgrid[:size, :size].astype(np.uint8)
+    optical = [np.stack([np.full_like(row, number), row, column], -1) for number in range(count)]
+    return [
+        {"optical": image, "sar": image[..., :2].copy(), "id": f"p{number}".encode()}
+        for number, image in enumerate(optical)
+    ]
+
+
+def batches(source, count, **options):
+    settings = {"image_size": 8, "batch_size": 4, "seed": 7, "augment": True, "num_threads": 2, **options}
+    iterator = pipeline.training_batches(source, **settings)
+    found = [next(iterator) for _ in range(count)]
+    iterator.close()
+    return found
+
+
+def assert_same(actual, expected):
+    assert len(actual) == len(expected)
+    for one, other in zip(actual, expected, strict=True):
+        for name in ("optical", "sar", "index"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def joined(parts):
+    return pipeline.Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def pair_numbers(batch):
+    """Which pair of `coordinates_source` each example was cut from."""
+    return np.rint((batch.optical[:, 0, 0, 0] + 1) * 127.5).astype(int).tolist()
+
+
+def test_batch_has_the_promised_shapes_and_ranges():
+    [batch] = batches(coordinates_source(), 1)
+    assert (batch.optical.shape, batch.sar.shape, batch.index.shape) == ((4, 8, 8, 3), (4, 8, 8, 2), (4,))
+    assert (batch.optical.dtype, batch.sar.dtype, batch.index.dtype) == (np.float32, np.float32, np.int32)
+    assert batch.optical.min() >= -1 and batch.optical.max() < -0.8  # values 0 .. 11 of 255
+
+
+def test_index_is_the_position_in_the_run():
+    found = batches(coordinates_source(), 6)
+    np.testing.assert_array_equal(np.concatenate([batch.index for batch in found]), np.arange(24))
+
+
+def test_every_epoch_shows_every_pair_once_in_another_order():
+    numbers = pair_numbers(joined(batches(coordinates_source(), 5)))
+    first, second = numbers[:10], numbers[10:]
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second and first != list(range(10))
+
+
+def test_sar_and_optical_are_varied_alike():
+    for batch in batches(coordinates_source(), 5):
+        np.testing.assert_array_equal(batch.sar, batch.optical[..., :2])
+
+
+def test_augmentation_reaches_all_eight_symmetries_and_crops_many_places():
+    found = joined(batches(coordinates_source(), 40))
+    row, column = (np.rint((found.optical[..., c] + 1) * 127.5).astype(int) for c in (1, 2))
+    corners = {
+        tuple(np.sign((r[0, -1] - r[0, 0], r[-1, 0] - r[0, 0], c[0, -1] - c[0, 0], c[-1, 0] - c[0, 0])))
+        for r, c in zip(row, column, strict=True)
+    }
+    places = {(r.min(), c.min()) for r, c in zip(row, column, strict=True)}
+    assert len(corners) == 8
+    assert len(places) > 15  # of 25
+
+
+def test_without_augmentation_only_the_crop_varies():
+    for batch in batches(coordinates_source(), 5, augment=False):
+        steps = np.diff(batch.optical[..., 1], axis=1)
+        np.testing.assert_allclose(steps, 1 / 127.5, atol=1e-6)
+
+
+def test_seed_decides_everything():
+    source = coordinates_source()
+    assert_same(batches(source, 5), batches(source, 5))
+    assert pair_numbers(batches(source, 1)[0]) != pair_numbers(batches(source, 1, seed=8)[0])
+
+
+@pytest.mark.parametrize("num_threads", [0, 1, 3])
+def test_threads_do_not_change_the_run(num_threads):
+    source = coordinates_source()
+    assert_same(batches(source, 6, num_threads=num_threads), batches(source, 6))
+
+
+@pytest.mark.parametrize("host_count", [2, 4])
+def test_hosts_together_read_the_batch_of_one_host(host_count):
+    source = coordinates_source()
+    parts = [batches(source, 6, host_index=host, host_count=host_count) for host in range(host_count)]
+    assert_same([joined(step) for step in zip(*parts, strict=True)], batches(source, 6))
+
+
+def test_state_restores_the_exact_continuation():
+    iterator = pipeline.training_batches(
+        coordinates_source(), image_size=8, batch_size=4, seed=7, augment=True, num_threads=2
+    )
+    for _ in range(3):
+        next(iterator)
+    state = json.loads(json.dumps(iterator.get_state()))
+    expected = [next(iterator) for _ in range(4)]
+    iterator.set_state(state)
+    assert_same([next(iterator) for _ in range(4)], expected)
+
+
+def test_orbax_checkpoint_restores_the_exact_continuation(tmp_path):
+    settings = {"image_size": 8, "batch_size": 4, "seed": 7, "augment": True, "num_threads": 2}
+    iterator = pipeline.training_batches(coordinates_source(), **settings)
+    for _ in range(3):
+        next(iterator)
+    with ocp.CheckpointManager(tmp_path / "checkpoints") as manager:
+        manager.save(3, args=ocp.args.Composite(data=grain.checkpoint.CheckpointSave(iterator)))
+        manager.wait_until_finished()
+    expected = [next(iterator) for _ in range(4)]
+
+    fresh = pipeline.training_batches(coordinates_source(), **settings)
+    with ocp.CheckpointManager(tmp_path / "checkpoints") as manager:
+        manager.restore(3, args=ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(fresh)))
+    assert_same([next(fresh) for _ in range(4)], expected)
+
+
+@pytest.mark.parametrize("host_count", [1, 2])
+def test_start_step_continues_a_run_under_any_number_of_hosts(host_count):
+    source = coordinates_source()
+    parts = [batches(source, 3, start_step=4, host_index=h, host_count=host_count) for h in range(host_count)]
+    assert_same([joined(step) for step in zip(*parts, strict=True)], batches(source, 7)[4:])
+
+
+def test_state_is_the_global_step_under_any_number_of_hosts():
+    options = {"image_size": 8, "batch_size": 4, "seed": 7, "augment": True}
+    iterator = pipeline.training_batches(coordinates_source(), **options, start_step=4, host_index=1, host_count=2)
+    next(iterator)
+    assert grain.experimental.get_next_index(iterator) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 16}, r"image_size \(16\) .* stored 12 x 12"),
+        ({"batch_size": 5, "host_count": 2}, r"batch_size \(5\) .* hosts \(2\)"),
+        ({"batch_size": 0}, r"batch_size \(0\)"),
+        ({"host_index": 1}, r"host_index \(1\)"),
+    ],
+)
+def test_training_refuses_what_cannot_work(options, message):
+    with pytest.raises(ValueError, match=message):
+        batches(coordinates_source(), 1, **options)
+
+
+def test_pair_of_two_sizes_is_refused():
+    [pair] = coordinates_source(1)
+    with pytest.raises(ValueError, match="one size, got sar 11 x 12, optical 12 x 12"):
+        batches([{**pair, "sar": pair["sar"][:11]}], 1)
+
+
+def test_no_examples_are_refused():
+    with pytest.raises(ValueError, match="nothing to train on"):
+        batches([], 1)
+    with pytest.raises(ValueError, match="nothing to evaluate on"):
+        pipeline.evaluation_batch([], num_examples=1, image_size=8)
+
+
+def test_evaluation_spreads_evenly_and_crops_the_centre():
+    source = coordinates_source()
+    batch, ids = pipeline.evaluation_batch(source, num_examples=5, image_size=8)
+    assert ids == ["p1", "p3", "p5", "p7", "p9"]
+    np.testing.assert_array_equal(batch.index, [1, 3, 5, 7, 9])
+    np.testing.assert_array_equal(batch.optical[2], to_float(source[5]["optical"][2:10, 2:10]))
+    np.testing.assert_array_equal(batch.sar, batch.optical[..., :2])
+
+
+def test_evaluation_takes_what_there_is():
+    batch, ids = pipeline.evaluation_batch(coordinates_source(3), num_examples=100, image_size=8)
+    assert ids == ["p0", "p1", "p2"]
+    np.testing.assert_array_equal(batch.index, [0, 1, 2])
+
+
+def test_evaluation_refuses_what_cannot_work():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        pipeline.evaluation_batch(coordinates_source(), num_examples=0, image_size=8)
+    with pytest.raises(ValueError, match=r"image_size \(16\)"):
+        pipeline.evaluation_batch(coordinates_source(), num_examples=1, image_size=16)
+
+
+def test_source_tells_its_channels_and_size():
+    assert pipeline.sar_channels(coordinates_source()) == 2
+    assert pipeline.stored_size(coordinates_source()) == (12, 12)
+
+
+class Dotted(tfds.core.GeneratorBasedBuilder):
+    """Three texts are enough to look for splits and versions."""
+
+    VERSION = tfds.core.Version("1.2.0")
+
+    def _info(self):
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({"id": tfds.features.Text()}))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield from ((number, {"id": f"p{number}"}) for number in range(3))
+
+
+@pytest.fixture(name="data_dir")
+def prepared_dotted(tmp_path):
+    Dotted(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    return tmp_path
+
+
+def test_open_split_reads_the_prepared_dataset(data_dir):
+    source = pipeline.open_split("dotted", split="train", data_dir=data_dir)
+    assert sorted(source[i]["id"] for i in range(len(source))) == [b"p0", b"p1", b"p2"]
+    assert len(pipeline.open_split("dotted", split="train[:2]", data_dir=str(data_dir))) == 2
+
+
+def test_open_split_takes_the_newest_whole_version(data_dir):
+    (data_dir / "dotted" / "1.2.0").rename(data_dir / "dotted" / "1.10.0")
+    (data_dir / "dotted" / "1.9.0").mkdir()
+    (data_dir / "dotted" / "incomplete.ABCDEF_2.0.0").mkdir()
+    assert len(pipeline.open_split("dotted", split="train", data_dir=data_dir)) == 3
+
+
+@pytest.mark.parametrize("split", ["test", "train[:0]"])
+def test_open_split_names_the_splits_there_are(data_dir, split):
+    with pytest.raises(ValueError, match=r"dotted.*\{'train': 3\}"):
+        pipeline.open_split("dotted", split=split, data_dir=data_dir)
+
+
+def test_open_split_says_how_to_prepare(tmp_path):
+    command = "python -m tfds_builders.prepare sen12 --manual_dir="
+    with pytest.raises(FileNotFoundError, match=f"data_dir .*nowhere does not exist.*{command}"):
+        pipeline.open_split("sen12", split="train", data_dir=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=f"sen12 is not prepared: no {tmp_path}/sen12.*{command}"):
+        pipeline.open_split("sen12", split="train", data_dir=tmp_path)
+
+
+def test_open_split_knows_the_default_configuration(data_dir):
+    (data_dir / "configured" / ".config").mkdir(parents=True)
+    (data_dir / "configured" / ".config" / "metadata.json").write_text('{"default_config_name": "small"}')
+    (data_dir / "dotted").rename(data_dir / "configured" / "small")
+    assert len(pipeline.open_split("configured", split="train", data_dir=data_dir)) == 3
+    assert len(pipeline.open_split("configured/small", split="train", data_dir=data_dir)) == 3
+
+
+def test_open_split_names_the_configurations_there_are(tmp_path):
+    folder = tmp_path / "gf3" / "qxs_saropt" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="Prepared there: gf3/qxs_saropt"):
+        pipeline.open_split("gf3", split="train", data_dir=tmp_path)
