@@ -1,0 +1,186 @@
+"""What all configs share: the paper's recipe, and the presets that change its data and size.
+
+Every value stands here once, with its unit; a preset says only what differs. ``--config.GROUP.NAME=VALUE`` overrides
+any of them on the command line. The groups ``model``, ``schedule``, ``data`` and ``stages`` are the identity of a
+workdir: a run with other values needs a workdir of its own, all else may change when a run is resumed.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_base(*, name: str, stages: tuple[str, ...], preset: str) -> ConfigDict:
+    """The config ``name`` with the given preset.
+
+    Raises:
+      ValueError: for an unknown preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(
+            f"Unknown preset {preset!r}; known: {', '.join(PRESETS)}, as in --config=configs/{name}.py:smoke."
+        )
+    config = _paper()
+    config.name, config.preset, config.stages = name, preset, stages
+    PRESETS[preset](config)
+    return config
+
+
+def _paper() -> ConfigDict:
+    """arXiv 2407.06095 and its authors' release: 256 x 256, 113.67M parameters, 16 examples a step."""
+    config = ConfigDict()
+    config.seed = 3407
+
+    config.data = ConfigDict()
+    config.data.name = "sen12"  # a TFDS dataset, builder config after a slash
+    config.data.data_dir = config_dict.placeholder(str)  # None: where TFDS keeps its datasets
+    config.data.image_size = 256  # pixels; larger images are cropped at random
+    config.data.augment = True  # flips and 90-degree turns
+
+    config.model = ConfigDict()
+    config.model.widths = (128, 128, 256, 256, 512, 512)  # channels a level, multiples of 32
+    config.model.blocks_per_level = 2
+    config.model.attention = (False, False, False, False, True, False)  # a level
+    config.model.head_width = 8  # channels of an attention head
+    config.model.prediction = "eps"  # eps | v | x_0
+
+    config.schedule = ConfigDict()
+    config.schedule.name = "scaled_linear"  # linear | scaled_linear | cosine
+    config.schedule.num_steps = 1000
+    config.schedule.rescale_zero_snr = False  # needs v- or x_0-prediction
+
+    config.train = ConfigDict()  # the same for all stages
+    config.train.batch_size = 16  # examples an optimiser step, over all devices and hosts
+    config.train.micro_batches = 2  # a step's share of a device is computed in this many parts
+    config.train.mapping = "auto"  # pmap | shard_map | auto: pmap in one process, shard_map in several
+    config.train.nonfinite = "stop"  # stop | skip: what a loss or gradient that is not finite does
+    config.train.log_every_steps = 100
+    config.train.preview_every_steps = 5_000
+    config.train.save_every_steps = 5_000
+    config.train.keep_checkpoints = 2  # a full ACD checkpoint of the paper's network is about 3.3 GiB
+    config.train.loader_threads = 16
+
+    config.teacher = ConfigDict()
+    config.teacher.num_steps = 200_000
+    config.teacher.export = config_dict.placeholder(str)  # a workdir or checkpoint to take instead of training
+    config.teacher.dtype = "bfloat16"  # of the network's inside; its input, output and parameters are float32
+    config.teacher.optimizer = _optimizer(learning_rate=1e-4)
+    config.teacher.min_snr_gamma = config_dict.placeholder(float)  # None: no weighting
+    config.teacher.noise_offset = 0.0  # standard deviation of a constant added to eps
+    config.teacher.input_perturbation = 0.0  # 0.1 when on
+    config.teacher.max_ema_decay = 0.9999
+    config.teacher.preview_steps = 20
+
+    config.distill = ConfigDict()  # both for stage distill and for stage adversarial
+    config.distill.num_steps = 50_000
+    config.distill.dtype = "float32"  # a one-step student divides by alpha_t: bfloat16 is not precise enough
+    config.distill.optimizer = _optimizer(learning_rate=8e-6)
+    config.distill.solver_steps = 50
+    config.distill.loss = "pseudo_huber"  # pseudo_huber | l2
+    config.distill.huber_c = 1e-3  # in units of [-1, 1] intensity
+    config.distill.target_decay = 0.95
+    config.distill.sigma_data = 0.5
+    config.distill.export_target = False  # True: export the EMA target instead of the student
+    config.distill.preview_steps = 4
+
+    config.adversarial = ConfigDict()  # what stage adversarial adds to distill
+    config.adversarial.loss = "non_saturating"  # non_saturating | hinge | wasserstein
+    config.adversarial.weight = 1.0
+    config.adversarial.real = "target"  # target | optical
+
+    config.evaluation = ConfigDict()
+    config.evaluation.split = "test"
+    config.evaluation.num_examples = 16
+    config.evaluation.batch_size = 16
+    config.evaluation.teacher_samplers = ("ddim", "dpm_solver_pp")
+    config.evaluation.teacher_steps = (1, 2, 4, 8, 16, 50)
+    config.evaluation.original_steps = 1000  # of the ancestral sampler, the paper's "original"
+    config.evaluation.student_steps = (1, 2, 4, 8)
+    config.evaluation.figure_steps = 8  # of DDIM and DPM++ in the side-by-side figure
+    config.evaluation.figure_rows = 8
+    config.evaluation.floor_window = 7  # pixels: side of the window that the linear regression sees
+    config.evaluation.floor_examples = 512
+    return config
+
+
+def _optimizer(*, learning_rate: float) -> ConfigDict:
+    """AdamW with linear warm-up, then a cosine down to zero."""
+    return ConfigDict(
+        {
+            "learning_rate": learning_rate,
+            "warmup_steps": 500,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 1e-2,
+            "clip_norm": 1.0,
+        }
+    )
+
+
+def _sen12(config: ConfigDict) -> None:
+    """SEN1-2: Sentinel-1 VV to Sentinel-2 RGB."""
+    del config  # The paper's recipe as it stands.
+
+
+def _gf3(config: ConfigDict) -> None:
+    """Gaofen-3 spotlight: the paper's set is not public, QXS-SAROPT serves the same use."""
+    config.data.name = "gf3/qxs_saropt"
+
+
+def _simulated(config: ConfigDict) -> None:
+    """The embedded dataset and a network that two CPU cores train in ten minutes."""
+    config.data.name = "simulated"
+    config.data.image_size = 32
+    config.model.widths = (32, 64, 96)
+    config.model.blocks_per_level = 1
+    config.model.attention = (False, False, True)
+    config.model.prediction = "v"
+    config.schedule.rescale_zero_snr = True
+    config.train.batch_size = 16
+    config.train.micro_batches = 1
+    config.train.log_every_steps = 50
+    config.train.preview_every_steps = 500
+    config.train.save_every_steps = 500
+    config.train.loader_threads = 2
+    config.teacher.num_steps = 4_000
+    config.teacher.dtype = "float32"
+    config.teacher.optimizer.learning_rate = 5e-4
+    config.teacher.optimizer.warmup_steps = 100
+    config.distill.num_steps = 500
+    config.distill.optimizer.learning_rate = 1e-4
+    config.distill.optimizer.warmup_steps = 50
+    config.adversarial.real = "optical"
+
+
+def _simulated_long(config: ConfigDict) -> None:
+    """The embedded dataset at 64 x 64 and about two hours of two CPU cores."""
+    _simulated(config)
+    config.data.image_size = 64
+
+
+def _smoke(config: ConfigDict) -> None:
+    """Every stage and the evaluation in seconds, to see that all works."""
+    _simulated(config)
+    config.data.name = "simulated/tiny"
+    config.model.widths = (32, 32)
+    config.model.attention = (False, True)
+    config.train.log_every_steps = 2
+    config.train.preview_every_steps = 4
+    config.train.save_every_steps = 4
+    config.train.batch_size = 4
+    config.teacher.num_steps = 8
+    config.distill.num_steps = 4
+    config.evaluation.num_examples = 4
+    config.evaluation.teacher_steps = (1, 2)
+    config.evaluation.student_steps = (1, 2)
+    config.evaluation.original_steps = 10
+    config.evaluation.figure_steps = 2
+    config.evaluation.figure_rows = 4
+    config.evaluation.floor_examples = 16
+
+
+PRESETS = {
+    "simulated": _simulated,
+    "simulated_long": _simulated_long,
+    "sen12": _sen12,
+    "gf3": _gf3,
+    "smoke": _smoke,
+}

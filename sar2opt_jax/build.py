@@ -1,0 +1,300 @@
+"""Reads the config and puts the pieces together: the only module that sees a ``ConfigDict``."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+from absl import logging
+from ml_collections import ConfigDict
+
+from sar2opt_jax.data import pipeline
+from sar2opt_jax.diffusion import losses, samplers, times
+from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.engine import checkpoint, parallel
+from sar2opt_jax.experiment import EvaluationSettings, Experiment, StagePlan, TrainSettings
+from sar2opt_jax.exports import DTYPES, as_model, schedule, unet
+from sar2opt_jax.models.discriminator import Discriminator, from_unet
+from sar2opt_jax.models.init import init_params
+from sar2opt_jax.stages import adversarial
+from sar2opt_jax.stages.adversarial import Adversarial
+from sar2opt_jax.stages.distill import Distill
+from sar2opt_jax.stages.teacher import Teacher
+from sar2opt_jax.types import Array, Export, Params, Stage
+from tfds_builders.prepare import prepare
+
+IDENTITY = ("data", "model", "schedule", "stages")
+"""The groups of a config that a workdir belongs to; everything else may change when a run is resumed."""
+
+
+def experiment(config: ConfigDict, *, workdir: str | None = None) -> Experiment:
+    """Checks a config against itself, the devices, the data and the workdir; writes nothing to the workdir.
+
+    The embedded dataset is prepared on the spot where it is not there yet.
+
+    Args:
+      config: from a file in ``configs/``.
+      workdir: where the run lives; None is ``runs/NAME-PRESET``.
+
+    Raises:
+      ValueError: for values that cannot work, alone or together.
+      FileNotFoundError: where a dataset or a teacher's export is not where the config says.
+    """
+    check(config)
+    directory = Path(workdir or f"runs/{config.name}-{config.preset}")
+    check_workdir(config, directory)
+    data = config.data
+    if data.name.partition("/")[0] == "simulated":
+        prepare(data.name, data_dir=data.data_dir)
+    training_data = pipeline.open_split(data.name, split="train", data_dir=data.data_dir)
+    evaluation_data = pipeline.open_split(data.name, split=config.evaluation.split, data_dir=data.data_dir)
+    for source in (training_data, evaluation_data):
+        pipeline.evaluation_batch(source, num_examples=1, image_size=data.image_size)  # Raises where it is too small.
+    sar_channels = pipeline.sar_channels(training_data)
+    given_teacher = None if config.teacher.export is None else teacher_export(config, sar_channels=sar_channels)
+    trained = [name for name in config.stages if name != "teacher" or given_teacher is None]
+    announce(config, directory, trained)
+    return Experiment(
+        workdir=directory,
+        title=f"{config.name}:{config.preset}",
+        config=_plain(config),
+        plans=tuple(plan(config, name, sar_channels=sar_channels) for name in trained),
+        teacher_path=config.teacher.export,
+        teacher_export=given_teacher,
+        image_size=data.image_size,
+        training_data=training_data,
+        evaluation_data=evaluation_data,
+        train_settings=TrainSettings(augment=data.augment, **config.train),
+        evaluation_settings=evaluation_settings(config),
+    )
+
+
+def plan(config: ConfigDict, name: str, *, sar_channels: int) -> StagePlan:
+    """The stage ``name`` of a checked config, with how long it runs."""
+    return StagePlan(
+        name=name,
+        objective=STAGES[name](config, sar_channels),
+        num_steps=config.teacher.num_steps if name == "teacher" else config.distill.num_steps,
+        seed=config.seed + list(STAGES).index(name),  # Stages differ in data order and noise.
+        description=description(config, name, sar_channels=sar_channels),
+    )
+
+
+def announce(config: ConfigDict, workdir: Path, trained: list[str]) -> None:
+    """Says what is about to run, and how to get the paper's."""
+    steps = {name: config.teacher.num_steps if name == "teacher" else config.distill.num_steps for name in trained}
+    logging.info(
+        "%s, preset %s: %s on %s at %d x %d, %d examples a step, on %d %s device(s); workdir %s.",
+        config.name,
+        config.preset,
+        ", then ".join(f"{n} steps of stage {name}" for name, n in steps.items()) or "nothing to train",
+        config.data.name,
+        config.data.image_size,
+        config.data.image_size,
+        config.train.batch_size,
+        jax.device_count(),
+        jax.devices()[0].device_kind,
+        workdir,
+    )
+    if config.preset not in ("sen12", "gf3"):
+        logging.info("The paper's recipe on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
+
+
+def optimizer(config: ConfigDict, *, num_steps: int) -> optax.GradientTransformation:
+    """AdamW behind a clip of the global norm; linear warm-up, then a cosine down to zero at ``num_steps``."""
+    warmup_steps = min(config.warmup_steps, num_steps // 2)  # A short run still reaches its learning rate.
+    learning_rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup_steps, num_steps)
+    b1, b2 = config.betas
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(learning_rate, b1=b1, b2=b2, eps=config.eps, weight_decay=config.weight_decay),
+    )
+
+
+def _teacher(config: ConfigDict, sar_channels: int) -> Teacher:
+    settings = config.teacher
+    network = unet(config.model, dtype=settings.dtype)
+    return Teacher(
+        model=as_model(network),
+        init_params=functools.partial(
+            init_params, network, image_size=config.data.image_size, sar_channels=sar_channels
+        ),
+        optimizer=optimizer(settings.optimizer, num_steps=settings.num_steps),
+        schedule=schedule(config.schedule),
+        prediction=config.model.prediction,
+        min_snr_gamma=settings.min_snr_gamma,
+        noise_offset=settings.noise_offset,
+        input_perturbation=settings.input_perturbation,
+        max_ema_decay=settings.max_ema_decay,
+        preview_steps=settings.preview_steps,
+    )
+
+
+def _distill(config: ConfigDict, sar_channels: int) -> Distill:
+    del sar_channels  # The teacher's parameters know.
+    return Distill(**_distill_settings(config))
+
+
+def _adversarial(config: ConfigDict, sar_channels: int) -> Adversarial:
+    critic = Discriminator(unet=unet(config.model, dtype=config.distill.dtype))
+
+    def init_discriminator(rng: Array, teacher: Params) -> Params:
+        fresh = init_params(critic, rng, image_size=config.data.image_size, sar_channels=sar_channels)
+        return from_unet(teacher, fresh)
+
+    return Adversarial(
+        **_distill_settings(config),
+        discriminator=lambda params, *inputs: critic.apply({"params": params}, *inputs),
+        init_discriminator=init_discriminator,
+        adversarial_loss=config.adversarial.loss,
+        adversarial_weight=config.adversarial.weight,
+        real=config.adversarial.real,
+    )
+
+
+def _distill_settings(config: ConfigDict) -> dict[str, Any]:
+    settings = config.distill
+    return {
+        "model": as_model(unet(config.model, dtype=settings.dtype)),
+        "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
+        "schedule": schedule(config.schedule),
+        "prediction": config.model.prediction,
+        "solver_steps": settings.solver_steps,
+        "loss": settings.loss,
+        "huber_c": settings.huber_c,
+        "target_decay": settings.target_decay,
+        "sigma_data": settings.sigma_data,
+        "export_target": settings.export_target,
+        "preview_steps": settings.preview_steps,
+    }
+
+
+STAGES: dict[str, Callable[[ConfigDict, int], Stage]] = {
+    "teacher": _teacher,
+    "distill": _distill,
+    "adversarial": _adversarial,
+}
+
+
+def description(config: ConfigDict, name: str, *, sar_channels: int) -> dict[str, Any]:
+    """What is saved beside an export of stage ``name``, so that it can be used without a config. Plain JSON."""
+    student = {"solver_steps": config.distill.solver_steps, "sigma_data": config.distill.sigma_data}
+    return {
+        "stage": name,
+        "model": _plain(config.model),
+        "schedule": _plain(config.schedule),
+        "consistency": None if name == "teacher" else student,
+        "sar": {"channels": sar_channels, "scaling": "uint8 0 .. 255 to -1 .. 1"},
+        "data": config.data.name,
+        "image_size": config.data.image_size,
+        "preset": f"{config.name}:{config.preset}",
+    }
+
+
+def teacher_export(config: ConfigDict, *, sar_channels: int) -> Export:
+    """The export that ``config.teacher.export`` names.
+
+    Raises:
+      FileNotFoundError: where there is none.
+      ValueError: where its network, schedule or radar channels are not those of the config.
+    """
+    path = config.teacher.export
+    export, meta, _ = checkpoint.load_export(path, stage="teacher")
+    wanted = description(config, "teacher", sar_channels=sar_channels)
+    for group in ("model", "schedule", "sar"):
+        for key, value in wanted[group].items():
+            if meta[group][key] != value:
+                raise ValueError(
+                    f"The teacher export {path} has {group}.{key} = {meta[group][key]}, "
+                    f"this config asks for {value}. Change the config, or train a teacher with it."
+                )
+    return export
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ValueError, with what was found and what is expected, for a config that cannot run."""
+    for name in config.stages:
+        _choose("stage", name, STAGES)
+    for group in ("teacher", "distill"):
+        _choose(f"{group}.dtype", config[group].dtype, DTYPES)
+        if config[group].num_steps < 1:
+            raise ValueError(f"{group}.num_steps must be at least 1; got {config[group].num_steps}.")
+    _choose("distill.loss", config.distill.loss, losses.CONSISTENCY)
+    _choose("adversarial.loss", config.adversarial.loss, losses.ADVERSARIAL)
+    _choose("adversarial.real", config.adversarial.real, adversarial.REAL)
+    _choose("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
+    for name in config.evaluation.teacher_samplers:
+        _choose("evaluation.teacher_samplers", name, {k: v for k, v in samplers.SAMPLERS.items() if k != "lcm"})
+    noise_schedule = schedule(config.schedule)
+    noise_schedule.check_prediction(config.model.prediction)
+    times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)
+    for steps in config.evaluation.student_steps:
+        times.consistency(noise_schedule.num_steps, steps, solver_steps=config.distill.solver_steps)
+    for steps in (*config.evaluation.teacher_steps, config.evaluation.original_steps, config.evaluation.figure_steps):
+        times.trailing(noise_schedule.num_steps, steps)
+    network = unet(config.model, dtype="float32")
+    sized = Discriminator(unet=network) if "adversarial" in config.stages else network
+    sized.check_image_size(config.data.image_size, config.data.image_size)
+    parallel.check_batch_size(
+        config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches
+    )
+    _choose("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
+
+
+def check_workdir(config: ConfigDict, workdir: Path) -> None:
+    """Raises ValueError where a workdir holds a run of another identity."""
+    kept = workdir / "config.json"
+    if not kept.exists():
+        return
+    before, now = (identity(found) for found in (json.loads(kept.read_text()), _plain(config)))
+    for group in IDENTITY:
+        if before[group] != now[group]:
+            raise ValueError(
+                f"The workdir {workdir} belongs to a run with {group} = {before[group]}; this config has {now[group]}. "
+                "Choose another --workdir, or go back to the config it was started with."
+            )
+
+
+def evaluation_settings(config: ConfigDict) -> EvaluationSettings:
+    """What the report compares: samplers of the teacher, and of the student where there is one."""
+    settings = config.evaluation
+    teacher = [Method(sampler="ddpm", num_steps=settings.original_steps)]
+    for sampler in settings.teacher_samplers:
+        steps = sorted({*settings.teacher_steps, settings.figure_steps})
+        teacher += [Method(sampler=sampler, num_steps=n) for n in steps]
+    student = [Method(sampler="lcm", num_steps=n) for n in settings.student_steps]
+    return EvaluationSettings(
+        methods={"teacher": teacher, "student": student if config.stages[-1] != "teacher" else []},
+        split=settings.split,
+        num_examples=settings.num_examples,
+        batch_size=settings.batch_size,
+        figure_steps=settings.figure_steps,
+        figure_rows=settings.figure_rows,
+        floor_window=settings.floor_window,
+        floor_examples=settings.floor_examples,
+    )
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config, given as plain JSON, that a workdir belongs to; where the data lie is not part of it."""
+    found = {group: config[group] for group in IDENTITY}
+    return found | {"data": {key: value for key, value in found["data"].items() if key != "data_dir"}}
+
+
+def _choose(what: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise ValueError(f"Unknown {what} {name!r}; known: {', '.join(known)}.")
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    """As JSON reads it back: tuples are lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(config.to_dict())

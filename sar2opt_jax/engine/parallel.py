@@ -1,0 +1,141 @@
+"""One training step on many devices: each takes a share of the batch, gradients are averaged, all update alike.
+
+The same per-device step runs under every mapping of ``MAPPINGS``. Nothing in it knows which device it runs on, noise
+comes from the examples' positions in the run: one global batch gives the same step on any number of devices, and in
+any number of micro-batches, up to the order of summation.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from sar2opt_jax.types import Array, Batch, Metrics, PyTree, Stage
+
+AXIS = "data"
+
+
+def check_batch_size(batch_size: int, *, num_devices: int, micro_batches: int) -> None:
+    """Raises ValueError where a global batch cannot be divided."""
+    if batch_size < 1 or micro_batches < 1 or batch_size % (num_devices * micro_batches):
+        raise ValueError(
+            f"batch_size ({batch_size}) must be divisible by the number of devices ({num_devices}) "
+            f"times micro_batches ({micro_batches})."
+        )
+
+
+class DataParallel:
+    """The compiled step of a stage, and how its arguments are laid out on the devices."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        mapping: str = "auto",
+        micro_batches: int = 1,
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        """Maps a stage over devices.
+
+        Args:
+          stage: the training objective.
+          mapping: ``pmap``, ``shard_map``, or ``auto``: pmap in one process, shard_map in several.
+          micro_batches: parts that a device computes its share in, one after the other, to save memory.
+          devices: None takes all of all processes.
+        """
+        if mapping == "auto":
+            mapping = "pmap" if jax.process_count() == 1 else "shard_map"
+        self.devices = list(jax.devices() if devices is None else devices)
+        self.micro_batches = micro_batches
+        self._mesh = jax.make_mesh((len(self.devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=self.devices)
+        self._several_processes = jax.process_count() > 1
+        self._step = MAPPINGS[mapping](device_step(stage), self._mesh)
+
+    def step(self, state: PyTree, batch: PyTree, rng: Array) -> tuple[PyTree, Metrics]:
+        """One optimiser step; ``state`` is donated.
+
+        Args:
+          state: of the stage, from ``place`` or from the step before.
+          batch: from ``shard``.
+          rng: the run's key.
+
+        Returns:
+          The new state and the metrics averaged over the batch, with ``finite``: 1, or 0 where the loss or a gradient
+          was not finite, and the state is the old one but for its step.
+        """
+        return self._step(state, batch, rng)
+
+    def shard(self, batch: Batch) -> PyTree:
+        """Lays this process's share of a global batch out over its devices and micro-batches.
+
+        Raises:
+          ValueError: where it cannot be divided.
+        """
+        local = [device for device in self.devices if device.process_index == jax.process_index()]
+        check_batch_size(len(batch.index), num_devices=len(local), micro_batches=self.micro_batches)
+        shape = (len(local), self.micro_batches, -1)
+        laid_out = jax.tree.map(lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), batch)
+        if not self._several_processes:
+            return laid_out
+        sharding = NamedSharding(self._mesh, P(AXIS))
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), laid_out)
+
+    def place(self, tree: PyTree) -> PyTree:
+        """Puts what every device holds a copy of, such as the state or a key, where ``step`` expects it."""
+        if not self._several_processes:
+            return tree
+        return jax.device_put(tree, NamedSharding(self._mesh, P()))
+
+
+def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, Metrics]]:
+    """The step of one device; the leaves of its batch have a leading axis of micro-batches."""
+
+    def step(state: Any, batch: Batch, rng: Array) -> tuple[Any, Metrics]:
+        grads, metrics = jax.lax.pmean(_mean_over_micro_batches(stage, state, batch, rng), AXIS)
+        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves((grads, metrics))]))
+        updated, kept = stage.update(state, grads), state._replace(step=state.step + 1)
+        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
+        norms = {f"grad_norm/{name}": optax.global_norm(tree) for name, tree in grads.items()}
+        return state, {**metrics, **norms, "finite": finite.astype(jnp.float32)}
+
+    return step
+
+
+def _mean_over_micro_batches(stage: Stage, state: PyTree, batch: Batch, rng: Array) -> tuple[PyTree, Metrics]:
+    micro_batches = len(batch.index)
+
+    def accumulate(total: PyTree, micro_batch: Batch) -> tuple[PyTree, None]:
+        return jax.tree.map(jnp.add, total, stage.gradients(state, micro_batch, rng)), None
+
+    first = jax.tree.map(lambda x: x[0], batch)
+    shapes = jax.eval_shape(stage.gradients, state, first, rng)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(accumulate, zeros, batch)
+    return jax.tree.map(lambda x: x / micro_batches, total)
+
+
+def _pmap(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """The state has no device axis, neither going in nor coming out."""
+    return jax.pmap(
+        step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=None, devices=list(mesh.devices.flat), donate_argnums=0
+    )
+
+
+def _shard_map(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """As ``pmap``, and the only one that can donate the state in several processes."""
+
+    def mapped(state: PyTree, batch: PyTree, rng: Array) -> Any:
+        return step(state, jax.tree.map(lambda x: x[0], batch), rng)
+
+    # check_vma=True would make pmean of the gradients a no-op: they came out too large by the number of devices.
+    specs = (P(), P(AXIS), P())
+    sharded = jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)
+    return jax.jit(sharded, donate_argnums=0)
+
+
+MAPPINGS = {"pmap": _pmap, "shard_map": _shard_map}

@@ -1,0 +1,173 @@
+"""Where a run's numbers and pictures go: lines of JSON, TensorBoard events, PNG files."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+
+class Writer(Protocol):
+    """Takes what a stage reports."""
+
+    def resume(self, step: int) -> None:
+        """Forgets what this stage reported after ``step``: it will be reported again."""
+        ...
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of one logged step."""
+        ...
+
+    def image(self, step: int, image: np.ndarray) -> None:
+        """A preview, [height, width, 3] uint8."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is still held back."""
+        ...
+
+
+class JsonLines:
+    """``metrics.jsonl``: one line a logged step, all stages in one file.
+
+    A line has ``stage``, ``step`` and the numbers; a number that is not finite is null, which JSON has a word for.
+    """
+
+    def __init__(self, path: Path, *, stage: str):
+        """Appends to ``path`` what ``stage`` reports."""
+        self.path, self.stage = path, stage
+
+    def resume(self, step: int) -> None:
+        """Drops the stage's lines after ``step``, and a last line that a kill left torn."""
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if entry["stage"] != self.stage or entry["step"] <= step:
+                kept.append(line)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary.write_text("".join(f"{line}\n" for line in kept))
+        os.replace(temporary, self.path)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends a line."""
+        finite = {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps({"stage": self.stage, "step": step, **finite}) + "\n")
+
+    def image(self, step: int, image: np.ndarray) -> None:
+        """Pictures are no lines."""
+
+    def close(self) -> None:
+        """Every line is written at once."""
+
+
+class TensorBoard:
+    """Event files, one directory a stage."""
+
+    def __init__(self, directory: Path):
+        """Writes below ``directory``."""
+        self._directory = str(directory)
+        self._events: SummaryWriter | None = None
+
+    def resume(self, step: int) -> None:
+        """TensorBoard hides what it had after ``step``."""
+        self._events = SummaryWriter(self._directory, purge_step=step + 1 if step else None)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One point on each curve."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def image(self, step: int, image: np.ndarray) -> None:
+        """One more preview."""
+        self._writer.add_image("preview", image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flushes the events."""
+        self._writer.close()
+
+    @property
+    def _writer(self) -> SummaryWriter:
+        if self._events is None:
+            self._events = SummaryWriter(self._directory)
+        return self._events
+
+
+class PngFiles:
+    """``previews/STAGE_STEP.png``."""
+
+    def __init__(self, directory: Path, *, stage: str):
+        """Writes into ``directory``."""
+        self.directory, self.stage = directory, stage
+
+    def resume(self, step: int) -> None:
+        """A later preview is overwritten when its step comes again."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers are no pictures."""
+
+    def image(self, step: int, image: np.ndarray) -> None:
+        """Writes a file that is never half there."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"{self.stage}_{step:07d}.png"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        Image.fromarray(image).save(temporary, format="PNG")
+        os.replace(temporary, path)
+
+    def close(self) -> None:
+        """Every file is written at once."""
+
+
+class Everywhere:
+    """Hands on to several writers."""
+
+    def __init__(self, *writers: Writer):
+        """The writers; none at all is a writer that forgets."""
+        self.writers = writers
+
+    def __enter__(self) -> "Everywhere":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def resume(self, step: int) -> None:
+        """To all."""
+        for writer in self.writers:
+            writer.resume(step)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """To all."""
+        for writer in self.writers:
+            writer.scalars(step, values)
+
+    def image(self, step: int, image: np.ndarray) -> None:
+        """To all."""
+        for writer in self.writers:
+            writer.image(step, image)
+
+    def close(self) -> None:
+        """All of them."""
+        for writer in self.writers:
+            writer.close()
+
+
+def make_writer(workdir: Path, *, stage: str) -> Everywhere:
+    """The writers of a stage; only the first of several processes writes."""
+    if jax.process_index() != 0:
+        return Everywhere()
+    return Everywhere(
+        JsonLines(workdir / "metrics.jsonl", stage=stage),
+        TensorBoard(workdir / "events" / stage),
+        PngFiles(workdir / "previews", stage=stage),
+    )

@@ -1,0 +1,191 @@
+"""One run from its first stage to its report, in one workdir.
+
+WORKDIR/config.json            what the run is
+WORKDIR/metrics.jsonl          one line a logged step, with stage and step
+WORKDIR/events/STAGE/          the same for TensorBoard
+WORKDIR/previews/STAGE_STEP.png
+WORKDIR/STAGE/checkpoints/STEP/{state,data,export,meta}
+WORKDIR/report/                figures and tables of the evaluation
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from sar2opt_jax.data import pipeline
+from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.engine import loop
+from sar2opt_jax.engine.checkpoint import Checkpoints
+from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.engine.writer import make_writer
+from sar2opt_jax.evaluation import evaluate, report
+from sar2opt_jax.evaluation.figures import grid
+from sar2opt_jax.evaluation.floor import LinearFloor
+from sar2opt_jax.types import Export, Stage
+
+PREVIEW_EXAMPLES = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """One stage of a run.
+
+    Attributes:
+      name: ``teacher``, ``distill`` or ``adversarial``; the name of its directory.
+      objective: the stage.
+      num_steps: optimiser steps.
+      seed: of its parameters, its noise and its data order.
+      description: saved beside every export.
+    """
+
+    name: str
+    objective: Stage
+    num_steps: int
+    seed: int
+    description: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What all stages of a run share; see ``configs/base.py``, group ``train``, for the meaning of each."""
+
+    batch_size: int
+    micro_batches: int
+    mapping: str
+    nonfinite: str
+    log_every_steps: int
+    preview_every_steps: int
+    save_every_steps: int
+    keep_checkpoints: int
+    loader_threads: int
+    augment: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """What is compared, and on how much; see ``configs/base.py``, group ``evaluation``."""
+
+    split: str
+    num_examples: int
+    batch_size: int
+    methods: Mapping[str, list[Method]]  # for "teacher" and "student"
+    figure_steps: int
+    figure_rows: int
+    floor_window: int
+    floor_examples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A checked run: nothing is written to its workdir before ``train`` or ``evaluate``.
+
+    Attributes:
+      workdir: where everything goes.
+      title: what it is called in its report, such as ``acd:simulated``.
+      config: the whole config as plain JSON, kept beside the results.
+      plans: the stages in order.
+      teacher_path: where a given teacher's export was found, which then is not trained; or None.
+      teacher_export: that export.
+      image_size: side of the images in pixels.
+      training_data: the training split.
+      evaluation_data: the split to evaluate on.
+      train_settings: for all stages.
+      evaluation_settings: for the report.
+    """
+
+    workdir: Path
+    title: str
+    config: Mapping[str, Any]
+    plans: tuple[StagePlan, ...]
+    teacher_path: str | None
+    teacher_export: Export | None
+    image_size: int
+    training_data: pipeline.Source
+    evaluation_data: pipeline.Source
+    train_settings: TrainSettings
+    evaluation_settings: EvaluationSettings
+
+    def train(self) -> None:
+        """Runs the stages that are not finished yet, one after the other, then evaluates."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        if jax.process_index() == 0:
+            write_json(self.workdir / "config.json", self.config)
+        export = self.teacher_export
+        for plan in self.plans:
+            export = self._train_stage(plan, export)
+        if jax.process_index() == 0 and not self._is_evaluated():
+            self.evaluate()
+
+    def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
+        settings = self.train_settings
+        init_rng, train_rng, preview_rng = jax.random.split(jax.random.key(plan.seed), 3)
+        parallel = DataParallel(plan.objective, mapping=settings.mapping, micro_batches=settings.micro_batches)
+        batches = pipeline.training_batches(
+            self.training_data,
+            image_size=self.image_size,
+            batch_size=settings.batch_size,
+            seed=plan.seed,
+            augment=settings.augment,
+            host_index=jax.process_index(),
+            host_count=jax.process_count(),
+            num_threads=settings.loader_threads,
+        )
+        samples, _ = pipeline.evaluation_batch(
+            self.evaluation_data, num_examples=PREVIEW_EXAMPLES, image_size=self.image_size
+        )
+        translate = jax.jit(plan.objective.preview)
+
+        def preview(export: Export) -> np.ndarray:
+            return grid(samples.sar, samples.optical, np.asarray(translate(export, samples.sar, preview_rng)))
+
+        directory = self.workdir / plan.name / "checkpoints"
+        with (
+            Checkpoints(directory, keep=settings.keep_checkpoints, meta=plan.description) as checkpoints,
+            make_writer(self.workdir, stage=plan.name) as writer,
+        ):
+            return loop.train(
+                plan.objective,
+                name=plan.name,
+                num_steps=plan.num_steps,
+                parallel=parallel,
+                batches=batches,
+                checkpoints=checkpoints,
+                writer=writer,
+                rng=train_rng,
+                initial=lambda: plan.objective.init(init_rng, export),
+                preview=preview,
+                log_every_steps=settings.log_every_steps,
+                preview_every_steps=settings.preview_every_steps,
+                save_every_steps=settings.save_every_steps,
+                nonfinite=settings.nonfinite,
+            )
+
+    def evaluate(self) -> None:
+        """Compares teacher, student and the linear floor on the evaluation split and writes ``report/``."""
+        settings = self.evaluation_settings
+        batch, ids = pipeline.evaluation_batch(
+            self.evaluation_data, num_examples=settings.num_examples, image_size=self.image_size
+        )
+        fit, _ = pipeline.evaluation_batch(
+            self.training_data, num_examples=settings.floor_examples, image_size=self.image_size
+        )
+        floor = LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
+        results = evaluate.run(
+            self._contenders(), batch, ids, floor=floor, batch_size=settings.batch_size, rng=jax.random.key(0)
+        )
+        report.write(self.workdir / "report", results)
+        logging.info("The report is in %s.", self.workdir / "report")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file that is never half there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)

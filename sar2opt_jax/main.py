@@ -1,0 +1,48 @@
+"""Trains and evaluates:  python -m sar2opt_jax.main --config=configs/acd.py[:PRESET] [--workdir=DIR]."""
+
+import sys
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from sar2opt_jax import build
+from sar2opt_jax.engine.loop import Interrupted
+
+INTERRUPTED_STATUS = 75
+"""Exit status of a run that a signal stopped after saving (EX_TEMPFAIL): run the same command again to go on."""
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, a preset after a colon: configs/acd.py:sen12.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; default runs/CONFIG-PRESET.")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "train ends with an evaluation; evaluate repeats it.")
+_MULTIHOST = flags.DEFINE_bool("multihost", False, "One of several processes: initialise jax.distributed.")
+
+
+def main(argv: list[str]) -> None:
+    """Flags, then one call."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    if _MULTIHOST.value:
+        jax.distributed.initialize()
+    logging.set_verbosity(logging.INFO if jax.process_index() == 0 else logging.WARNING)
+    config = _CONFIG.value
+    try:
+        experiment = build.experiment(config, workdir=_WORKDIR.value)
+        experiment.train() if _MODE.value == "train" else experiment.evaluate()
+    except Interrupted as interrupted:
+        logging.warning("%s", interrupted)
+        sys.exit(INTERRUPTED_STATUS)
+    except (ValueError, OSError) as error:
+        # What the user can mend is said in one sentence; everything else keeps its traceback.
+        logging.debug("", exc_info=True)
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def run() -> None:
+    """The entry point."""
+    flags.mark_flag_as_required("config")
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

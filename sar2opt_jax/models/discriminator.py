@@ -1,0 +1,119 @@
+"""The discriminator of arXiv 2407.06095: the encoder of the teacher's U-Net, all of it trainable, and a small head."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sar2opt_jax.models.layers import Conv3x3, GroupNorm
+from sar2opt_jax.models.unet import UNet
+from sar2opt_jax.types import Array, Params
+
+
+class Head(nn.Module):
+    """From two feature maps side by side to one logit.
+
+    Attributes:
+      width: channels of its convolutions.
+      groups: of the norms.
+      dtype: what the convolutions compute in; norms and the logit are float32.
+    """
+
+    width: int
+    groups: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """[b, h, w, any] with h, w of at least 2, to logits [b] float32."""
+        x = Conv3x3(self.width, dtype=self.dtype, name="conv1")(features)
+        x = nn.silu(GroupNorm(self.groups, self.dtype, name="norm1")(x))
+        x = nn.Conv(self.width, (4, 4), strides=(2, 2), padding=1, dtype=self.dtype, name="conv2")(x)
+        x = nn.silu(GroupNorm(self.groups, jnp.float32, name="norm2")(x))
+        return nn.Dense(1, dtype=jnp.float32, name="logit")(x.mean(axis=(1, 2)))[:, 0]
+
+
+class Discriminator(nn.Module):
+    """Judges an image beside the noisy image it was made from.
+
+    One trunk, the encoder and middle of ``unet``, sees both: ``concat(x_t, sar)`` at time t and
+    ``concat(x_hat, sar)`` at time s. Its parameters stand under ``unet`` with the names they have in the U-Net.
+
+    Attributes:
+      unet: the U-Net whose encoder this is; the head is twice as wide as its last level.
+    """
+
+    unet: UNet
+
+    def setup(self) -> None:
+        """Names the head."""
+        self.head = Head(2 * self.unet.widths[-1], self.unet.norm_groups, self.unet.dtype)
+
+    def check_image_size(self, height: int, width: int) -> None:
+        """Raises ValueError for an image that the U-Net refuses, or that it shrinks to less than 2 x 2."""
+        self.unet.check_image_size(height, width)
+        smallest = 2 * self.unet.size_multiple
+        if min(height, width) < smallest:
+            raise ValueError(
+                f"Image height and width ({height} x {width}) must be at least {smallest} for the discriminator: "
+                f"its head needs 2 x 2 features, and the U-Net divides by {self.unet.size_multiple}."
+            )
+
+    def input_shapes(self, *, image_size: int, sar_channels: int) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Arguments of a call with one square image, as shapes."""
+        x_t, t, sar = self.unet.input_shapes(image_size=image_size, sar_channels=sar_channels)
+        return x_t, t, x_t, t, sar
+
+    def __call__(self, x_t: Array, t: Array, x_hat: Array, s: Array, sar: Array) -> Array:
+        """How real ``x_hat`` looks.
+
+        Args:
+          x_t: noisy image, [batch, height, width, 3].
+          t: its time, [batch].
+          x_hat: the judged image, like ``x_t``.
+          s: the time to show it at, [batch].
+          sar: the condition of both, [batch, height, width, channel].
+
+        Returns:
+          Logits, [batch] float32; larger is more real.
+
+        Raises:
+          ValueError: for an image size that does not fit.
+        """
+        self.check_image_size(*x_t.shape[1:3])
+        # One pass with both along the batch: no layer mixes examples, and large batches run faster.
+        both = self.unet.encode(jnp.concatenate([x_t, x_hat]), jnp.concatenate([t, s]), jnp.concatenate([sar, sar]))
+        return self.head(jnp.concatenate(jnp.split(both.features, 2), axis=-1))
+
+
+def from_unet(unet_params: Params, discriminator_params: Params) -> Params:
+    """A discriminator whose trunk starts as a copy of a U-Net's encoder and middle; its head stays.
+
+    Args:
+      unet_params: of the teacher.
+      discriminator_params: freshly made.
+
+    Returns:
+      Parameters like ``discriminator_params``; the trunk in buffers of its own.
+
+    Raises:
+      ValueError: where the U-Net lacks a parameter of the trunk, or has it in another shape.
+    """
+    trunk = discriminator_params["unet"]
+    found = _shapes(unet_params)
+    for name, wanted in _shapes(trunk).items():
+        if name not in found:
+            raise ValueError(f"The U-Net has no {name}, which the discriminator's trunk has: their settings differ.")
+        if found[name] != wanted:
+            raise ValueError(
+                f"{name} is {found[name]} in the U-Net and {wanted} in the discriminator's trunk: "
+                "their settings differ."
+            )
+    copied = jax.tree.map(lambda _, teacher: jnp.copy(teacher), trunk, {name: unet_params[name] for name in trunk})
+    return {**discriminator_params, "unet": copied}
+
+
+def _shapes(params: Params) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in leaves}
