@@ -40,6 +40,7 @@ def _paper() -> ConfigDict:
     config.model.blocks_per_level = 2
     config.model.attention = (False, False, False, False, True, False)  # a level
     config.model.head_width = 8  # channels of an attention head
+    config.model.norm_groups = 32
     config.model.prediction = "eps"  # eps | v | x_0
 
     config.schedule = ConfigDict()
@@ -132,6 +133,7 @@ def _simulated(config: ConfigDict) -> None:
     config.model.widths = (32, 64, 96)
     config.model.blocks_per_level = 1
     config.model.attention = (False, False, True)
+    config.model.norm_groups = 8  # 32 groups of one channel would normalise the time embedding away
     config.model.prediction = "v"
     config.schedule.rescale_zero_snr = True
     config.train.batch_size = 16

@@ -2,13 +2,13 @@
 
 import functools
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import optax
-from absl import logging
 from ml_collections import ConfigDict
 
 from sar2opt_jax.data import pipeline
@@ -25,6 +25,8 @@ from sar2opt_jax.stages.distill import Distill
 from sar2opt_jax.stages.teacher import Teacher
 from sar2opt_jax.types import Array, Export, Params, Stage
 from tfds_builders.prepare import prepare
+
+logger = logging.getLogger(__name__)
 
 IDENTITY = ("data", "model", "schedule", "stages")
 """The groups of a config that a workdir belongs to; everything else may change when a run is resumed."""
@@ -60,6 +62,7 @@ def experiment(config: ConfigDict, *, workdir: str | None = None) -> Experiment:
     return Experiment(
         workdir=directory,
         title=f"{config.name}:{config.preset}",
+        dataset=data.name,
         config=_plain(config),
         plans=tuple(plan(config, name, sar_channels=sar_channels) for name in trained),
         teacher_path=config.teacher.export,
@@ -86,7 +89,7 @@ def plan(config: ConfigDict, name: str, *, sar_channels: int) -> StagePlan:
 def announce(config: ConfigDict, workdir: Path, trained: list[str]) -> None:
     """Says what is about to run, and how to get the paper's."""
     steps = {name: config.teacher.num_steps if name == "teacher" else config.distill.num_steps for name in trained}
-    logging.info(
+    logger.info(
         "%s, preset %s: %s on %s at %d x %d, %d examples a step, on %d %s device(s); workdir %s.",
         config.name,
         config.preset,
@@ -100,7 +103,7 @@ def announce(config: ConfigDict, workdir: Path, trained: list[str]) -> None:
         workdir,
     )
     if config.preset not in ("sen12", "gf3"):
-        logging.info("The paper's recipe on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
+        logger.info("The paper's recipe on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
 
 
 def optimizer(config: ConfigDict, *, num_steps: int) -> optax.GradientTransformation:

@@ -10,6 +10,7 @@ WORKDIR/report/                figures and tables of the evaluation
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,20 +18,25 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 
+from sar2opt_jax import exports
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.engine import loop
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import make_writer
-from sar2opt_jax.evaluation import evaluate, report
+from sar2opt_jax.evaluation import report
+from sar2opt_jax.evaluation.evaluate import Contender, run
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.types import Export, Stage
 
+logger = logging.getLogger(__name__)
+
 PREVIEW_EXAMPLES = 8
+EVALUATION_SEED = 0
+"""Of the evaluation's noise: the same for all runs, so that their reports can be compared."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +95,7 @@ class Experiment:
     Attributes:
       workdir: where everything goes.
       title: what it is called in its report, such as ``acd:simulated``.
+      dataset: the name of its data.
       config: the whole config as plain JSON, kept beside the results.
       plans: the stages in order.
       teacher_path: where a given teacher's export was found, which then is not trained; or None.
@@ -102,6 +109,7 @@ class Experiment:
 
     workdir: Path
     title: str
+    dataset: str
     config: Mapping[str, Any]
     plans: tuple[StagePlan, ...]
     teacher_path: str | None
@@ -177,11 +185,42 @@ class Experiment:
             self.training_data, num_examples=settings.floor_examples, image_size=self.image_size
         )
         floor = LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
-        results = evaluate.run(
-            self._contenders(), batch, ids, floor=floor, batch_size=settings.batch_size, rng=jax.random.key(0)
+        results = run(
+            self._contenders(),
+            batch,
+            ids,
+            floor=floor,
+            batch_size=settings.batch_size,
+            rng=jax.random.key(EVALUATION_SEED),
+            num_images=settings.figure_rows,
         )
-        report.write(self.workdir / "report", results)
-        logging.info("The report is in %s.", self.workdir / "report")
+        report.write(
+            self.workdir / "report",
+            results,
+            title=self.title,
+            dataset=self.dataset,
+            split=settings.split,
+            config=self.config,
+            teacher_steps=settings.figure_steps,
+            rows=settings.figure_rows,
+        )
+        logger.info("The report is %s.", self.workdir / "report" / "results.md")
+
+    def _contenders(self) -> list[Contender]:
+        """Every method of the teacher, then every method of the student."""
+        models = {"teacher": exports.load_model(self.teacher_path or self.workdir, stage="teacher")}
+        if self.evaluation_settings.methods["student"]:
+            models["student"] = exports.load_model(self.workdir, stage=self.plans[-1].name)
+        return [
+            Contender(name=name, translator=model.translator, params=model.params, method=method)
+            for name, model in models.items()
+            for method in self.evaluation_settings.methods[name]
+        ]
+
+    def _is_evaluated(self) -> bool:
+        """Whether the report that is there was made by exactly this config."""
+        written = self.workdir / "report" / "results.json"
+        return written.exists() and json.loads(written.read_text())["config"] == self.config
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -23,6 +23,7 @@ def unet(config: Mapping[str, Any], *, dtype: str) -> UNet:
         blocks_per_level=config["blocks_per_level"],
         attention=tuple(config["attention"]),
         head_width=config["head_width"],
+        norm_groups=config["norm_groups"],
         dtype=DTYPES[dtype],
     )
 

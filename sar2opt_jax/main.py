@@ -1,9 +1,11 @@
 """Trains and evaluates:  python -m sar2opt_jax.main --config=configs/acd.py[:PRESET] [--workdir=DIR]."""
 
+import logging
 import sys
 
+import absl.logging
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from sar2opt_jax import build
@@ -24,18 +26,23 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     if _MULTIHOST.value:
         jax.distributed.initialize()
-    logging.set_verbosity(logging.INFO if jax.process_index() == 0 else logging.WARNING)
-    config = _CONFIG.value
+    show_log(verbose=jax.process_index() == 0)
     try:
-        experiment = build.experiment(config, workdir=_WORKDIR.value)
+        experiment = build.experiment(_CONFIG.value, workdir=_WORKDIR.value)
+    except (ValueError, OSError) as error:
+        # What the user can mend is said in one sentence, before anything runs; later errors keep their traceback.
+        sys.exit(f"{type(error).__name__}: {error}")
+    try:
         experiment.train() if _MODE.value == "train" else experiment.evaluate()
     except Interrupted as interrupted:
-        logging.warning("%s", interrupted)
+        logging.getLogger(__name__).warning("%s", interrupted)
         sys.exit(INTERRUPTED_STATUS)
-    except (ValueError, OSError) as error:
-        # What the user can mend is said in one sentence; everything else keeps its traceback.
-        logging.debug("", exc_info=True)
-        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def show_log(*, verbose: bool) -> None:
+    """Shows what this package says and only the warnings of the libraries under it, some of which say a lot."""
+    absl.logging.set_verbosity(absl.logging.WARNING)
+    logging.getLogger("sar2opt_jax").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def run() -> None:

@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
     optical: Array  # [batch, height, width, 3] float32 in [-1, 1]
     sar: Array  # [batch, height, width, channel] float32 in [-1, 1]
-    index: Array  # [batch] int32
+    index: Array  # [batch] int32  # pyright: ignore[reportIncompatibleMethodOverride]: hides tuple.index, unused here
 
 
 Model = Callable[[Params, Array, Array, Array], Array]

@@ -4,6 +4,8 @@ A sampler sees ``denoise(x_t, t) -> x_0`` and never hears of networks, radar or 
 ``lax.scan`` over the grid ``timesteps = (t, t_next)`` of ``diffusion/times.py``.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,19 +34,19 @@ def ddpm(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, tim
 
     x_{t'} ~ N(mu, beta~ I), the posterior q(x_{t'} | x_t, x_0); over all T times this is "the original".
     """
+    # Mean and variance of the posterior (equations 6 and 7).
+    alpha_bar, alpha_bar_next = _alphas_bar(schedule, timesteps)
+    beta = 1 - alpha_bar / alpha_bar_next
+    x_0_weight = np.sqrt(alpha_bar_next) * beta / (1 - alpha_bar)
+    x_t_weight = np.sqrt(1 - beta) * (1 - alpha_bar_next) / (1 - alpha_bar)
+    deviation = np.sqrt(beta * (1 - alpha_bar_next) / (1 - alpha_bar))
 
-    def step(x_t: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
-        i, t, t_next = inputs
-        alpha_bar, alpha_bar_next = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
-        ratio = alpha_bar / alpha_bar_next
-        # Denoise, then the mean and variance of the posterior (equations 6 and 7).
+    def step(x_t: Array, inputs: tuple[Array, ...]) -> tuple[Array, None]:
+        i, t, x_0_weight, x_t_weight, deviation = inputs
         x_0 = denoise(x_t, _spread(t, x_t))
-        mean = jnp.sqrt(alpha_bar_next) * (1 - ratio) / (1 - alpha_bar) * x_0
-        mean += jnp.sqrt(ratio) * (1 - alpha_bar_next) / (1 - alpha_bar) * x_t
-        variance = (1 - alpha_bar_next) / (1 - alpha_bar) * (1 - ratio)
-        return mean + jnp.sqrt(variance) * noise(i), None
+        return x_0_weight * x_0 + x_t_weight * x_t + deviation * noise(i), None
 
-    return _scan(step, x_T, timesteps)
+    return _scan(step, x_T, timesteps[0], x_0_weight, x_t_weight, deviation)
 
 
 def ddim(
@@ -57,20 +59,18 @@ def ddim(
     eta: float = 0.0,
 ) -> Array:
     """Implicit sampling (arXiv 2010.02502, equation 12); deterministic for eta 0, ancestral for eta 1."""
+    alpha_bar, alpha_bar_next = _alphas_bar(schedule, timesteps)
+    # The part of the noise that is drawn anew takes its variance from the part that is kept.
+    fresh = eta * np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next))
+    kept = np.sqrt(np.maximum(1 - alpha_bar_next - fresh**2, 0))
 
-    def step(x_t: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
-        i, t, t_next = inputs
+    def step(x_t: Array, inputs: tuple[Array, ...]) -> tuple[Array, None]:
+        i, t, x_0_weight, kept, fresh = inputs
         x_0 = denoise(x_t, _spread(t, x_t))
-        x_next = ddim_step(x_0, x_t, t, t_next, schedule=schedule)
-        if eta == 0:
-            return x_next, None
-        # The part of the noise that is drawn anew takes its variance from the part that is kept.
-        alpha_bar, alpha_bar_next = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
-        variance = eta**2 * (1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next)
-        kept = jnp.sqrt(jnp.maximum(1 - alpha_bar_next - variance, 0)) * schedule.to_eps(x_0, x_t, t)
-        return jnp.sqrt(alpha_bar_next) * x_0 + kept + jnp.sqrt(variance) * noise(i), None
+        x_next = x_0_weight * x_0 + kept * schedule.to_eps(x_0, x_t, t)
+        return (x_next + fresh * noise(i) if eta else x_next), None
 
-    return _scan(step, x_T, timesteps)
+    return _scan(step, x_T, timesteps[0], np.sqrt(alpha_bar_next), kept, fresh)
 
 
 def ddim_step(x_0: Array, x_t: Array, t: Array, t_next: Array, *, schedule: Schedule) -> Array:
@@ -129,7 +129,7 @@ def lcm(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, time
         x_0 = denoise(x_t, _spread(t, x_t))
         return schedule.add_noise(x_0, noise(i), t_next), None
 
-    return _scan(step, x_T, timesteps)
+    return _scan(step, x_T, *timesteps)
 
 
 SAMPLERS: dict[str, Sampler] = {
@@ -144,7 +144,14 @@ def _spread(t: Array, x_t: Array) -> Array:
     return jnp.full(x_t.shape[:1], t, jnp.int32)
 
 
-def _scan(step, x_T: Array, timesteps: Timesteps) -> Array:
-    t, t_next = (jnp.asarray(times) for times in timesteps)
-    x, _ = jax.lax.scan(step, x_T, (jnp.arange(len(t)), t, t_next))
+def _alphas_bar(schedule: Schedule, timesteps: Timesteps) -> tuple[np.ndarray, np.ndarray]:
+    """alpha_bar at both ends of every step; float64, since near the clean image they differ by little."""
+    alphas_bar = np.append(schedule.alphas_bar, 1.0)  # Index -1 is the clean image.
+    return alphas_bar[timesteps[0]], alphas_bar[timesteps[1]]
+
+
+def _scan(step: Callable, x_T: Array, *inputs: np.ndarray) -> Array:
+    """Runs ``step(x, (i, *inputs at i))`` along the grid."""
+    as_arrays = (jnp.asarray(a, jnp.int32 if a.dtype.kind == "i" else jnp.float32) for a in inputs)
+    x, _ = jax.lax.scan(step, x_T, (jnp.arange(len(inputs[0])), *as_arrays))
     return x

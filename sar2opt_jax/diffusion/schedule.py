@@ -30,8 +30,9 @@ class Schedule:
 
     def __post_init__(self):
         decreasing = np.all(np.diff(self.alphas_bar) < 0)
-        if not (decreasing and self.alphas_bar[0] <= 1 and self.alphas_bar[-1] >= 0):
-            raise ValueError(f"alphas_bar of schedule {self.name!r} must decrease within [0, 1].")
+        # Below 1 at t = 0 too: eps and the signal-to-noise ratio divide by sigma_t.
+        if not (decreasing and self.alphas_bar[0] < 1 and self.alphas_bar[-1] >= 0):
+            raise ValueError(f"alphas_bar of schedule {self.name!r} must decrease within [0, 1), 1 excluded.")
 
     @property
     def num_steps(self) -> int:
@@ -43,16 +44,12 @@ class Schedule:
         """Whether nothing of the image is left at the last time."""
         return bool(self.alphas_bar[-1] == 0)
 
-    def alpha_bar(self, t: Array) -> Array:
-        """alpha_bar_t, shaped like ``t``; 1 at t = -1, the clean image."""
-        return self._look_up(self.alphas_bar, t, clean=1.0)
-
     def alpha(self, t: Array) -> Array:
-        """sqrt(alpha_bar_t), shaped like ``t``."""
+        """sqrt(alpha_bar_t), shaped like ``t``; 1 at t = -1, the clean image."""
         return self._look_up(np.sqrt(self.alphas_bar), t, clean=1.0)
 
     def sigma(self, t: Array) -> Array:
-        """sqrt(1 - alpha_bar_t), shaped like ``t``."""
+        """sqrt(1 - alpha_bar_t), shaped like ``t``; 0 at t = -1."""
         return self._look_up(np.sqrt(1 - self.alphas_bar), t, clean=0.0)
 
     def snr(self, t: Array) -> Array:
@@ -73,14 +70,13 @@ class Schedule:
         An eps-network's output is divided by alpha_t, which amplifies its error 14.6 (scaled-linear), 157 (linear)
         or 20,291 (cosine) times at the last time; a v-network's is not amplified.
         """
+        check_known(prediction)
         alpha, sigma = over_image(self.alpha(t), x_t), over_image(self.sigma(t), x_t)
         if prediction == "eps":
             return (x_t - sigma * output) / alpha
         if prediction == "v":
             return alpha * x_t - sigma * output
-        if prediction == "x_0":
-            return output
-        raise ValueError(f"Unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
+        return output
 
     def to_eps(self, x_0: Array, x_t: Array, t: Array) -> Array:
         """The noise that leads from ``x_0`` to ``x_t``:  eps = (x_t - alpha_t x_0) / sigma_t."""
@@ -88,9 +84,8 @@ class Schedule:
 
     def target(self, x_0: Array, eps: Array, t: Array, *, prediction: str) -> Array:
         """What a network of this kind of prediction should put out."""
-        if prediction == "v":
-            return self.velocity(x_0, eps, t)
-        return {"eps": eps, "x_0": x_0}[prediction]
+        check_known(prediction)
+        return {"eps": eps, "v": self.velocity(x_0, eps, t), "x_0": x_0}[prediction]
 
     def denoiser(self, predictor: Predictor, *, prediction: str, clip: bool) -> Denoiser:
         """Turns a network into an estimate of x_0; the only place where x_0 is clipped.
@@ -106,8 +101,7 @@ class Schedule:
 
     def check_prediction(self, prediction: str) -> None:
         """Raises ValueError where a network of this kind cannot be trained on this schedule."""
-        if prediction not in PREDICTIONS:
-            raise ValueError(f"Unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
+        check_known(prediction)
         if prediction == "eps" and self.zero_terminal_snr:
             raise ValueError(
                 f"Schedule {self.name!r} has zero terminal SNR: at its last time eps says nothing about the image. "
@@ -118,6 +112,12 @@ class Schedule:
     def _look_up(table: np.ndarray, t: Array, *, clean: float) -> Array:
         # Index -1 is the clean image: appended last, it is what the negative index finds.
         return jnp.asarray(np.append(table, clean), jnp.float32)[t]
+
+
+def check_known(prediction: str) -> None:
+    """Raises ValueError for an unknown kind of prediction."""
+    if prediction not in PREDICTIONS:
+        raise ValueError(f"Unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
 
 
 def over_image(coefficient: Array, image: Array) -> Array:

@@ -83,8 +83,9 @@ class Translator:
         if self.is_student:
             denoise = consistency_function(denoise, sigma_data=self.sigma_data)
         shape = (*sar.shape[1:3], 3)
-        x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape))(rngs)
-        noise = samplers.gaussian_noise(rngs, shape)
+        start_rngs, step_rngs = jax.vmap(jax.random.split, out_axes=1)(rngs)
+        x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape))(start_rngs)
+        noise = samplers.gaussian_noise(step_rngs, shape)
         sampler = samplers.SAMPLERS[method.sampler]
         return sampler(denoise, x_T, noise, schedule=self.schedule, timesteps=timesteps)
 

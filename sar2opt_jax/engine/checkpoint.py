@@ -5,6 +5,7 @@ the networks for the next stage, evaluation and translation; ``meta``, JSON that
 be used without a config. It has its name only when it is whole: a save that was killed leaves no checkpoint.
 """
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -14,10 +15,11 @@ import grain
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from etils import epath
 
 from sar2opt_jax.types import Export, PyTree
+
+logger = logging.getLogger(__name__)
 
 STAGE_ORDER = ("adversarial", "distill", "teacher")
 """Which stage's export stands for a workdir, best first."""
@@ -96,7 +98,7 @@ class Checkpoints:
                     ),
                 )
             except Exception as error:  # Whatever a damaged file makes Orbax, Grain or TensorStore raise.
-                logging.error("Checkpoint %s cannot be read and is left out: %s", self.directory / str(step), error)
+                logger.error("Checkpoint %s cannot be read and is left out: %s", self.directory / str(step), error)
                 (self.directory / str(step)).rename(self.directory / f"unreadable.{step}")
                 self._manager.reload()
             else:

@@ -1,5 +1,6 @@
 """The training loop: one for all stages, and it knows nothing of what they learn."""
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from sar2opt_jax.engine import checkpoint
@@ -16,6 +16,8 @@ from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import Writer
 from sar2opt_jax.types import Array, Batch, Export, Metrics, PyTree, Stage
+
+logger = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
@@ -72,13 +74,13 @@ def train(
       FloatingPointError: for a loss or gradient that is not finite, unless it is to be skipped.
     """
     if checkpoints.latest_step() == num_steps:
-        logging.info("Stage %s is finished: %d steps.", name, num_steps)
+        logger.info("Stage %s is finished: %d steps.", name, num_steps)
         return checkpoint.load_export(checkpoints.directory)[0]
     state, step, meter = initial(), 0, Meter(name, log_every_steps, writer, nonfinite)
     if checkpoints.latest_step() is not None:
         state, step, progress = checkpoints.restore(state, batches)
         meter.restore(progress)
-        logging.info("Stage %s goes on from step %d.", name, step)
+        logger.info("Stage %s goes on from step %d.", name, step)
     writer.resume(step)
     state, rng = parallel.place(state), parallel.place(rng)
     saved, first = step, step
@@ -101,11 +103,11 @@ def train(
                 break
             batch = parallel.shard(next(batches))
             if step == first:
-                logging.info("Stage %s: compiling the training step.", name)
+                logger.info("Stage %s: compiling the training step.", name)
             started = time.monotonic()
             state, metrics = parallel.step(state, batch, rng)
             if step == first:
-                logging.info("Stage %s: compiled in %.0f s.", name, time.monotonic() - started)
+                logger.info("Stage %s: compiled in %.0f s.", name, time.monotonic() - started)
             step += 1
             meter.add(step, metrics, examples=len(np.ravel(batch.index)))
     checkpoints.wait()
@@ -147,7 +149,7 @@ class Meter:
                     f"{where} The state of step {step - 1} stands; the newest checkpoint is whole. Lower the learning "
                     "rate, use float32, or go over such steps with --config.train.nonfinite=skip."
                 )
-            logging.warning("%s It is skipped.", where)
+            logger.warning("%s It is skipped.", where)
         self._counts["steps"] += 1
         self._counts["finite_steps"] += finite
         self._examples += examples
@@ -176,7 +178,7 @@ class Meter:
         if self._bar.disable:
             remaining = (self._bar.total - step) * seconds * self._counts["steps"] ** -1
             shown = ", ".join(f"{key} {value}" for key, value in losses.items())
-            logging.info(
+            logger.info(
                 "%s %d/%d: %s; %.1f examples/s, %.0f s left",
                 self.stage,
                 step,
@@ -209,4 +211,4 @@ class Signals:
         if self.caught and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.caught = True
-        logging.warning("%s: saving and leaving after this step.", signal.Signals(number).name)
+        logger.warning("%s: saving and leaving after this step.", signal.Signals(number).name)

@@ -82,9 +82,10 @@ class Discriminator(nn.Module):
           ValueError: for an image size that does not fit.
         """
         self.check_image_size(*x_t.shape[1:3])
-        # One pass with both along the batch: no layer mixes examples, and large batches run faster.
-        both = self.unet.encode(jnp.concatenate([x_t, x_hat]), jnp.concatenate([t, s]), jnp.concatenate([sar, sar]))
-        return self.head(jnp.concatenate(jnp.split(both.features, 2), axis=-1))
+        # Two passes, not one with both along the batch: a step judges two images beside the same x_t, and the
+        # compiler then computes the features of x_t, and those of an image that is judged twice, once.
+        noisy, judged = self.unet.encode(x_t, t, sar), self.unet.encode(x_hat, s, sar)
+        return self.head(jnp.concatenate([noisy.features, judged.features], axis=-1))
 
 
 def from_unet(unet_params: Params, discriminator_params: Params) -> Params:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from sar2opt_jax.diffusion.losses import ADVERSARIAL
-from sar2opt_jax.stages.distill import Distill, Pair
+from sar2opt_jax.stages import network
+from sar2opt_jax.stages.distill import Distillation, Pair
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.types import Array, Batch, Export, Metrics, Params
 
@@ -26,7 +27,7 @@ class AdversarialState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Adversarial(Distill):
+class Adversarial(Distillation):
     """Adds a discriminator, which judges the student's f(x_t, t) against a real image; all else is distillation.
 
     Both updates of a step are taken at the same state, so the discriminator sees the student before its update.
@@ -48,16 +49,30 @@ class Adversarial(Distill):
 
     def init(self, rng: Array, export: Export | None) -> AdversarialState:
         """Student and target start as copies of the teacher in ``export``, the discriminator from its encoder."""
-        state = super().init(rng, export)
-        params = self.init_discriminator(rng, state.teacher)
-        return AdversarialState(**state._asdict(), discriminator=Network.create(params, self.optimizer))
+        student, target, teacher = self.start(export)
+        discriminator = Network.create(network.copy(self.init_discriminator(rng, teacher)), self.optimizer)
+        return AdversarialState(jnp.int32(0), student, target, teacher, discriminator)
+
+    def gradients(self, state: AdversarialState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
+        """Gradients of student and discriminator over one share of a batch, at one state."""
+        pair = self.pair_at(state.teacher, batch, *self.draw(rng, state.step, batch))
+        goal = self.consistency(state.target, batch.sar)(pair.x_s, pair.s)
+        # Student: at the discriminator as it is.
+        differentiate = jax.grad(self.student_loss, has_aux=True)
+        judge = state.discriminator.params
+        student, (x_hat, metrics) = differentiate(state.student.params, judge, batch, pair, goal)
+        # Discriminator: at the very output that the student was judged by.
+        real = {"target": goal, "optical": batch.optical}[self.real]
+        differentiate = jax.grad(self.discriminator_loss, has_aux=True)
+        discriminator, more_metrics = differentiate(judge, batch, pair, real, x_hat)
+        return {"student": student, "discriminator": discriminator}, metrics | more_metrics
 
     def student_loss(
-        self, student: Params, state: AdversarialState, batch: Batch, pair: Pair, goal: Array
+        self, student: Params, discriminator: Params, batch: Batch, pair: Pair, goal: Array
     ) -> tuple[Array, tuple[Array, Metrics]]:
-        """L_CD + w L_G."""
-        loss, (x_hat, metrics) = super().student_loss(student, state, batch, pair, goal)
-        logits = self.judge(state.discriminator.params, pair, x_hat, batch.sar)
+        """L_CD + w L_G, a scalar; and the student's f(x_t, t) with the metrics."""
+        loss, (x_hat, metrics) = self.consistency_loss(student, batch, pair, goal)
+        logits = self.judge(discriminator, pair, x_hat, batch.sar)
         generator_loss = jnp.mean(ADVERSARIAL[self.adversarial_loss].generator(logits))
         metrics |= {"loss/generator": generator_loss}
         return loss + self.adversarial_weight * generator_loss, (x_hat, metrics)
@@ -79,26 +94,13 @@ class Adversarial(Distill):
         """Logits [batch] of an image, seen at time s beside the noisy image it was made from, seen at time t."""
         return self.discriminator(discriminator, pair.x_t, pair.t, image, pair.s, sar)
 
-    def gradients(self, state: AdversarialState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
-        """Gradients of student and discriminator over one share of a batch, at one state."""
-        i, eps = self.draw(rng, state.step, batch)
-        return self.gradients_at(state, batch, i, eps)
-
-    def gradients_at(
-        self, state: AdversarialState, batch: Batch, i: Array, eps: Array
-    ) -> tuple[dict[str, Params], Metrics]:
-        """``gradients`` at given draws."""
-        grads, metrics, x_hat, pair, goal = self.student_gradients(state, batch, i, eps)
-        real = goal if self.real == "target" else batch.optical
-        differentiate = jax.grad(self.discriminator_loss, has_aux=True)
-        discriminator_grads, more_metrics = differentiate(state.discriminator.params, batch, pair, real, x_hat)
-        return grads | {"discriminator": discriminator_grads}, metrics | more_metrics
-
     def update(self, state: AdversarialState, grads: dict[str, Params]) -> AdversarialState:
         """One optimiser step of both networks, then one step of the EMA target."""
+        student, target = self.descend(state.student, state.target, grads["student"])
         discriminator = state.discriminator.update(grads["discriminator"], self.optimizer)
-        return super().update(state, grads)._replace(discriminator=discriminator)
+        return state._replace(step=state.step + 1, student=student, target=target, discriminator=discriminator)
 
     def export(self, state: AdversarialState) -> Export:
         """The student (or its target), and the discriminator."""
-        return super().export(state) | {"discriminator": state.discriminator.params}
+        unet = state.target if self.export_target else state.student.params
+        return {"unet": unet, "discriminator": state.discriminator.params}

@@ -17,15 +17,6 @@ from sar2opt_jax.stages.network import Network
 from sar2opt_jax.types import Array, Batch, Denoiser, Export, Metrics, Model, Params
 
 
-class DistillState(NamedTuple):
-    """The student, its EMA target, and the frozen teacher, so that a run resumes from its own directory alone."""
-
-    step: Array
-    student: Network
-    target: Params
-    teacher: Params
-
-
 class Pair(NamedTuple):
     """Two neighbouring points on one trajectory of the teacher."""
 
@@ -36,8 +27,10 @@ class Pair(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Distill:
-    """Makes f(x_t, t) of the student equal to f(x_s, s) of its target, all along the teacher's trajectories.
+class Distillation:
+    """What the distilling stages share: makes f(x_t, t) of the student equal to f(x_s, s) of its EMA target.
+
+    (x_t, t) and (x_s, s) are neighbours on a trajectory of the frozen teacher. A stage adds its state and verbs.
 
     Attributes:
       model: the U-Net of student, target and teacher alike.
@@ -65,14 +58,16 @@ class Distill:
     export_target: bool = False
     preview_steps: int = 4
 
-    def init(self, rng: Array, export: Export | None) -> DistillState:
-        """Student and target start as copies of the teacher in ``export``."""
-        del rng
+    def start(self, export: Export | None) -> tuple[Network, Params, Params]:
+        """Student, target and teacher before the first step: copies of the teacher in ``export``.
+
+        Raises:
+          ValueError: without an export.
+        """
         if export is None:
             raise ValueError("Distillation starts from a teacher's export; got none.")
-        teacher = export["unet"]
-        student = Network.create(network.copy(teacher), self.optimizer)
-        return DistillState(step=jnp.int32(0), student=student, target=network.copy(teacher), teacher=teacher)
+        student, target, teacher = (network.copy(export["unet"]) for _ in range(3))
+        return Network.create(student, self.optimizer), target, teacher
 
     def draw(self, rng: Array, step: Array, batch: Batch) -> tuple[Array, Array]:
         """The solver index i, [batch] in 0 .. k - 1, and eps, shaped like the images."""
@@ -112,50 +107,28 @@ class Distill:
             return losses.pseudo_huber(x_hat, goal, huber_c=self.huber_c)
         return losses.CONSISTENCY[self.loss](x_hat, goal)
 
-    def student_loss(
-        self, student: Params, state: DistillState, batch: Batch, pair: Pair, goal: Array
+    def consistency_loss(
+        self, student: Params, batch: Batch, pair: Pair, goal: Array
     ) -> tuple[Array, tuple[Array, Metrics]]:
-        """The loss that the student descends.
+        """L_CD, the distance between the student's f(x_t, t) and its goal.
 
         Args:
           student: its parameters.
-          state: everything else.
           batch: the pairs of images.
           pair: two points on the teacher's trajectory.
-          goal: the target's f(x_s, s).
+          goal: the target's f(x_s, s), [batch, height, width, 3].
 
         Returns:
-          The mean loss and ``(x_hat, metrics)``, x_hat being the student's f(x_t, t).
+          The mean loss, a scalar, and ``(x_hat, metrics)``, x_hat being the student's f(x_t, t).
         """
         x_hat = self.consistency(student, batch.sar)(pair.x_t, pair.t)
         loss = jnp.mean(self.distance(x_hat, goal))
         return loss, (x_hat, {"loss/consistency": loss})
 
-    def gradients(self, state: DistillState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
-        """Gradients of the student over one share of a batch."""
-        grads, metrics, *_ = self.student_gradients(state, batch, *self.draw(rng, state.step, batch))
-        return grads, metrics
-
-    def student_gradients(
-        self, state: DistillState, batch: Batch, i: Array, eps: Array
-    ) -> tuple[dict[str, Params], Metrics, Array, Pair, Array]:
-        """Gradients and metrics at given draws, and what they came from: x_hat, the pair, the goal."""
-        pair = self.pair_at(state.teacher, batch, i, eps)
-        # Not differentiated: only the student's parameters are.
-        goal = self.consistency(state.target, batch.sar)(pair.x_s, pair.s)
-        differentiate = jax.grad(self.student_loss, has_aux=True)
-        grads, (x_hat, metrics) = differentiate(state.student.params, state, batch, pair, goal)
-        return {"student": grads}, metrics, x_hat, pair, goal
-
-    def update(self, state: DistillState, grads: dict[str, Params]) -> DistillState:
-        """One optimiser step, then one step of the EMA target."""
-        student = state.student.update(grads["student"], self.optimizer)
-        target = network.moving_average(state.target, student.params, self.target_decay)
-        return state._replace(step=state.step + 1, student=student, target=target)
-
-    def export(self, state: DistillState) -> Export:
-        """The student, or its target where the settings say so."""
-        return {"unet": state.target if self.export_target else state.student.params}
+    def descend(self, student: Network, target: Params, grads: Params) -> tuple[Network, Params]:
+        """One optimiser step of the student, then one step of its EMA target."""
+        student = student.update(grads, self.optimizer)
+        return student, network.moving_average(target, student.params, self.target_decay)
 
     @property
     def translator(self) -> Translator:
@@ -172,3 +145,39 @@ class Distill:
         """Translations in ``preview_steps`` steps."""
         rngs = jax.random.split(rng, sar.shape[0])
         return self.translator(export["unet"], sar, rngs, method=Method(sampler="lcm", num_steps=self.preview_steps))
+
+
+class DistillState(NamedTuple):
+    """The student, its EMA target, and the frozen teacher, so that a run resumes from its own directory alone."""
+
+    step: Array
+    student: Network
+    target: Params
+    teacher: Params
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distill(Distillation):
+    """Consistency distillation alone: the student descends L_CD."""
+
+    def init(self, rng: Array, export: Export | None) -> DistillState:
+        """Student and target start as copies of the teacher in ``export``."""
+        del rng  # Nothing is drawn.
+        return DistillState(jnp.int32(0), *self.start(export))
+
+    def gradients(self, state: DistillState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
+        """Gradients of the student over one share of a batch."""
+        pair = self.pair_at(state.teacher, batch, *self.draw(rng, state.step, batch))
+        # Outside of what is differentiated: no gradient reaches the target.
+        goal = self.consistency(state.target, batch.sar)(pair.x_s, pair.s)
+        grads, (_, metrics) = jax.grad(self.consistency_loss, has_aux=True)(state.student.params, batch, pair, goal)
+        return {"student": grads}, metrics
+
+    def update(self, state: DistillState, grads: dict[str, Params]) -> DistillState:
+        """One optimiser step, then one step of the EMA target."""
+        student, target = self.descend(state.student, state.target, grads["student"])
+        return state._replace(step=state.step + 1, student=student, target=target)
+
+    def export(self, state: DistillState) -> Export:
+        """The student, or its target where the settings say so."""
+        return {"unet": state.target if self.export_target else state.student.params}

@@ -1,7 +1,7 @@
 """What every stage needs: a network under training, its moving average, and randomness per example."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ class Network(NamedTuple):
     def update(self, grads: PyTree, optimizer: optax.GradientTransformation) -> "Network":
         """One optimiser step."""
         updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
-        return Network(optax.apply_updates(self.params, updates), opt_state)
+        return Network(cast(Params, optax.apply_updates(self.params, updates)), opt_state)
 
 
 def moving_average(average: Params, params: Params, decay: float | Array) -> Params:

@@ -1,0 +1,107 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from sar2opt_jax.models.discriminator import Discriminator, from_unet
+from sar2opt_jax.models.init import init_params
+from sar2opt_jax.models.unet import UNet
+
+UNET = UNet(widths=(32, 64), blocks_per_level=1, attention=(False, True), norm_groups=8)
+CRITIC = Discriminator(unet=UNET)
+apply = jax.jit(lambda params, *inputs: CRITIC.apply({"params": params}, *inputs))
+
+
+def params(module, seed, sar_channels=1):
+    return init_params(module, jax.random.key(seed), image_size=8, sar_channels=sar_channels)
+
+
+def inputs(height=8, width=8):
+    generator = np.random.default_rng(0)
+    x_t, x_hat = (generator.standard_normal((3, height, width, 3), np.float32) for _ in range(2))
+    t, s = np.array([999, 19, 500], np.int32), np.array([979, 0, 480], np.int32)
+    return x_t, t, x_hat, s, generator.uniform(-1, 1, (3, height, width, 1)).astype(np.float32)
+
+
+def test_trunk_is_the_encoder_and_middle_of_the_unet():
+    trunk = flatten_dict(params(CRITIC, 0)["unet"], sep="/")
+    encoder = {name: leaf for name, leaf in flatten_dict(params(UNET, 0), sep="/").items() if "up_" not in name}
+    encoder = {name: leaf for name, leaf in encoder.items() if not name.startswith(("norm_out", "conv_out"))}
+    assert {name: leaf.shape for name, leaf in trunk.items()} == {k: v.shape for k, v in encoder.items()}
+
+
+def test_size_is_the_papers():
+    critic = Discriminator(unet=UNet())
+    found = jax.eval_shape(critic.init, jax.random.key(0), *critic.input_shapes(image_size=64, sar_channels=1))
+    head = {name: leaf.shape for name, leaf in flatten_dict(found["params"]["head"], sep="/").items()}
+    assert head["conv1/kernel"] == (3, 3, 1024, 1024)
+    assert head["conv2/kernel"] == (4, 4, 1024, 1024)
+    assert head["logit/kernel"] == (1024, 1)
+
+
+def test_from_unet_copies_the_trunk_and_keeps_the_head():
+    teacher, fresh = params(UNET, 0), params(CRITIC, 1)
+    started = from_unet(teacher, fresh)
+    assert jax.tree.structure(started) == jax.tree.structure(fresh)
+    for name, leaf in flatten_dict(started["unet"], sep="/").items():
+        source = flatten_dict(teacher, sep="/")[name]
+        np.testing.assert_array_equal(leaf, source)
+        assert leaf.unsafe_buffer_pointer() != source.unsafe_buffer_pointer()
+    assert all(a is b for a, b in zip(*map(jax.tree.leaves, (started["head"], fresh["head"])), strict=True))
+
+
+def test_head_sees_what_the_unet_encodes():
+    teacher = params(UNET, 0)
+    started = from_unet(teacher, params(CRITIC, 1))
+    x_t, t, x_hat, s, sar = inputs()
+    encode = jax.jit(lambda *inputs: UNET.apply({"params": teacher}, *inputs, method="encode").features)
+    features = jnp.concatenate([encode(x_t, t, sar), encode(x_hat, s, sar)], axis=-1)
+    expected = CRITIC.apply({"params": started}, features, method=lambda critic, features: critic.head(features))
+    np.testing.assert_allclose(apply(started, *inputs()), expected, atol=1e-5)
+
+
+def test_unet_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"conv_in/kernel is \(3, 3, 5, 32\) in the U-Net and \(3, 3, 4, 32\)"):
+        from_unet(params(UNET, 0, sar_channels=2), params(CRITIC, 0))
+    without = UNET.clone(attention=(False, False))
+    with pytest.raises(ValueError, match="The U-Net has no down_1/attention_0"):
+        from_unet(params(without, 0), params(CRITIC, 0))
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (6, 10)])
+def test_logits_are_one_per_example(height, width):
+    logits = apply(params(CRITIC, 0), *inputs(height, width))
+    assert logits.shape == (3,)
+    assert logits.dtype == jnp.float32
+    assert np.isfinite(logits).all()
+
+
+def test_bfloat16_returns_float32_near_float32():
+    weights = params(CRITIC, 0)
+    exact = apply(weights, *inputs())
+    coarse = Discriminator(unet=UNET.clone(dtype=jnp.bfloat16))
+    found = jax.jit(coarse.apply)({"params": weights}, *inputs())
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, exact, atol=0.1)
+
+
+def test_gradient_reaches_every_parameter_and_the_judged_image():
+    x_t, t, x_hat, s, sar = inputs()
+
+    def loss(weights, x_hat):
+        return jnp.sum(jnp.square(CRITIC.apply({"params": weights}, x_t, t, x_hat, s, sar) - 1))
+
+    grads = jax.jit(jax.grad(loss, argnums=(0, 1)))(params(CRITIC, 0), x_hat)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+        # A bias of all keys alike shifts every score of a softmax alike: no gradient in exact arithmetic.
+        if "['key']['bias']" not in jax.tree_util.keystr(path):
+            assert np.abs(leaf).max() > 1e-6, path
+
+
+def test_image_without_two_by_two_features_is_refused():
+    message = r"Image height and width \(2 x 8\) must be at least 4 for the discriminator"
+    with pytest.raises(ValueError, match=message):
+        CRITIC.check_image_size(2, 8)
+    with pytest.raises(ValueError, match="must be divisible by 2"):
+        CRITIC.check_image_size(8, 9)
