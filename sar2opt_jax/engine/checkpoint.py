@@ -8,7 +8,7 @@ be used without a config. It has its name only when it is whole: a save that was
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grain
@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 
 from sar2opt_jax.types import Export, PyTree
 
@@ -35,10 +36,16 @@ class Checkpoints:
           directory: ``WORKDIR/STAGE/checkpoints``; local, or what Orbax can write to.
           keep: how many of the newest to keep. One of the paper's ACD stage is about 3.3 GiB.
           meta: the description of the stage's export.
+
+        Raises:
+          ValueError: where none is to be kept.
         """
+        if keep < 1:
+            raise ValueError(f"keep_checkpoints must be at least 1; got {keep}.")
         self.directory = epath.Path(os.path.abspath(directory) if "://" not in str(directory) else directory)
         self._meta = dict(meta)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        # What a killed save left behind is as large as a checkpoint, and of no use.
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -74,36 +81,58 @@ class Checkpoints:
     def restore(self, state: PyTree, batches: Any) -> tuple[PyTree, int, dict[str, Any]]:
         """Goes back to the newest checkpoint that can be read.
 
-        One that cannot is said aloud and moved aside under the name ``unreadable.STEP``, never deleted.
+        One that cannot is said aloud and, once an older one has been read, moved aside under the name
+        ``unreadable.STEP``: never deleted. Where none can be read all stay where they are, so that no later run takes
+        the directory for an empty one and starts again.
 
         Args:
           state: one of the same structure and shapes, laid out as the restored one shall be.
-          batches: the Grain iterator, which is set to the saved position.
+          batches: the Grain iterator, which is set to the saved position; under another number of processes than at
+            the time of saving, to its element number ``step``.
 
         Returns:
           The state, its step and the saved ``progress``.
 
         Raises:
-          RuntimeError: where no checkpoint can be read.
+          FileNotFoundError: where there is no checkpoint.
+          ValueError: where none can be read.
         """
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+        errors: dict[int, Exception] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                restored = self._manager.restore(
-                    step,
-                    args=ocp.args.Composite(
-                        state=ocp.args.StandardRestore(template),
-                        data=grain.checkpoint.CheckpointRestore(batches),
-                        meta=ocp.args.JsonRestore(),
-                    ),
-                )
+                restored, meta = self._read(step, template, batches)
             except Exception as error:  # Whatever a damaged file makes Orbax, Grain or TensorStore raise.
-                logger.error("Checkpoint %s cannot be read and is left out: %s", self.directory / str(step), error)
-                (self.directory / str(step)).rename(self.directory / f"unreadable.{step}")
-                self._manager.reload()
+                errors[step] = error
+                logger.error("Checkpoint %s cannot be read: %s", self.directory / str(step), error)
             else:
-                return restored["state"], step, restored["meta"]["progress"]
-        raise RuntimeError(f"None of the checkpoints in {self.directory} can be read; they were moved aside there.")
+                self._move_aside(list(errors))
+                return restored, step, meta["progress"]
+        if not errors:
+            raise FileNotFoundError(f"There is no checkpoint in {self.directory}.")
+        raise ValueError(
+            f"None of the checkpoints in {self.directory} can be read (steps {', '.join(map(str, errors))}). They are "
+            f"damaged, or of a stage with another network or optimiser. The newest: {errors[max(errors)]}"
+        )
+
+    def _read(self, step: int, template: PyTree, batches: Any) -> tuple[PyTree, dict[str, Any]]:
+        items: dict[str, Any] = {"state": ocp.args.StandardRestore(template), "meta": ocp.args.JsonRestore()}
+        position = f"process_{jax.process_index()}-of-{jax.process_count()}.json"  # Grain's name for it.
+        same_processes = (self.directory / str(step) / "data" / position).exists()
+        if same_processes:
+            items["data"] = grain.checkpoint.CheckpointRestore(batches)
+        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        if not same_processes:
+            grain.experimental.set_next_index(batches, step)
+        return restored["state"], restored["meta"]
+
+    def _move_aside(self, steps: Sequence[int]) -> None:
+        if not steps:
+            return
+        for step in steps if jax.process_index() == 0 else ():
+            (self.directory / str(step)).rename(self.directory / f"unreadable.{step}")
+        multihost_utils.sync_global_devices("unreadable checkpoints are moved aside")
+        self._manager.reload()
 
     def wait(self) -> None:
         """Until all that was saved is on the disk."""
@@ -116,6 +145,8 @@ class Checkpoints:
 
 def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tuple[Export, dict[str, Any], int]:
     """Loads the newest export below a path, as numpy arrays, with its description and step.
+
+    Any process may do so by itself: only the first of several evaluates.
 
     Args:
       path: a workdir, the directory of a stage in one, its ``checkpoints``, or one checkpoint.
@@ -133,12 +164,20 @@ def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tu
     found = next((place for place in candidates if place is not None and (place / "export").is_dir()), None)
     if found is None:
         wanted = " or ".join(f"{name}/checkpoints/STEP" for name in stages)
-        raise FileNotFoundError(f"No checkpoint in {root}: expected {wanted} below it. Was it trained?")
-    meta = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(found / "meta")
+        there = sorted(entry.name for entry in root.iterdir())[:10] if root.is_dir() else []
+        what = f"There: {', '.join(there) or 'nothing'}." if root.exists() else "It does not exist."
+        raise FileNotFoundError(f"No checkpoint in {root}: expected {wanted} below it. {what}")
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="export"
+    )
+    meta = ocp.Checkpointer(
+        ocp.JsonCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
+    ).restore(found / "meta")
     if stage is not None and meta["stage"] != stage:
         raise ValueError(f"{found} is a checkpoint of stage {meta['stage']!r}; expected one of stage {stage!r}.")
-    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    tree = reader.metadata(found / "export").item_metadata.tree
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
+    tree = handler.metadata(found / "export").tree
     # As numpy arrays: the devices it was saved from need not be here.
     as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
     export = reader.restore(found / "export", args=ocp.args.PyTreeRestore(restore_args=as_numpy))

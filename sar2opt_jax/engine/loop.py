@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -72,17 +73,28 @@ def train(
     Raises:
       Interrupted: after SIGTERM or SIGINT, when all is saved.
       FloatingPointError: for a loss or gradient that is not finite, unless it is to be skipped.
+      ValueError: for a number of steps below 1, or a checkpoint of a longer run.
     """
-    if checkpoints.latest_step() == num_steps:
+    every_steps = {"log": log_every_steps, "preview": preview_every_steps, "save": save_every_steps}
+    for what, steps in every_steps.items():
+        if steps < 1:
+            raise ValueError(f"{what}_every_steps must be at least 1; got {steps}.")
+    latest = checkpoints.latest_step()
+    if latest == num_steps:
         logger.info("Stage %s is finished: %d steps.", name, num_steps)
         return checkpoint.load_export(checkpoints.directory)[0]
-    state, step, meter = initial(), 0, Meter(name, log_every_steps, writer, nonfinite)
-    if checkpoints.latest_step() is not None:
+    if latest is not None and latest > num_steps:
+        raise ValueError(
+            f"Stage {name} stands at step {latest} in {checkpoints.directory}, beyond num_steps ({num_steps}). "
+            "Choose another workdir for a shorter run."
+        )
+    state, step, meter = parallel.place(initial()), 0, Meter(name, log_every_steps, writer, nonfinite)
+    if latest is not None:
         state, step, progress = checkpoints.restore(state, batches)
         meter.restore(progress)
         logger.info("Stage %s goes on from step %d.", name, step)
     writer.resume(step)
-    state, rng = parallel.place(state), parallel.place(rng)
+    rng = parallel.place(rng)
     saved, first = step, step
 
     with Signals() as signals, tqdm(total=num_steps, initial=step, desc=name, unit="step", disable=None) as bar:
@@ -96,21 +108,20 @@ def train(
                 saved = step
             if step > first and (step % preview_every_steps == 0 or finished):
                 writer.image(step, preview(jax.device_get(stage.export(state))))
-            if told_to_stop and not finished:
-                checkpoints.wait()
-                raise Interrupted(name, step)
-            if finished:
+            if told_to_stop or finished:
                 break
             batch = parallel.shard(next(batches))
-            if step == first:
-                logger.info("Stage %s: compiling the training step.", name)
             started = time.monotonic()
+            if step == first:
+                meter.say("compiling the training step.")
             state, metrics = parallel.step(state, batch, rng)
             if step == first:
-                logger.info("Stage %s: compiled in %.0f s.", name, time.monotonic() - started)
+                meter.say(f"compiled in {time.monotonic() - started:.0f} s.")
             step += 1
-            meter.add(step, metrics, examples=len(np.ravel(batch.index)))
-    checkpoints.wait()
+            meter.add(step, metrics, examples=batch.index.size)
+        checkpoints.wait()
+        if told_to_stop or signals.caught:  # After the last step too: the stages that follow must not begin.
+            raise Interrupted(name, step)
     return jax.device_get(stage.export(state))
 
 
@@ -124,11 +135,18 @@ class Meter:
         self._waiting: tuple[int, Metrics, int] | None = None
         self._sums: dict[str, float] = {}
         self._counts = {"steps": 0, "finite_steps": 0}
-        self._examples, self._since = 0, time.monotonic()
+        # What rates are taken from: work done since then. It begins after the first step, which compiles.
+        self._since: float | None = None
+        self._timed_steps = self._timed_examples = 0
 
     def show_in(self, bar: Any) -> None:
         """Moves a progress bar; without one on the screen, logged steps become log lines."""
         self._bar = bar
+
+    def say(self, message: str) -> None:
+        """Logs a line about the stage, above the progress bar."""
+        with tqdm.external_write_mode():
+            logger.info("Stage %s: %s", self.stage, message)
 
     def add(self, step: int, metrics: Metrics, *, examples: int) -> None:
         """Takes the metrics of a step that may still be running, and reads those of the one before."""
@@ -149,10 +167,15 @@ class Meter:
                     f"{where} The state of step {step - 1} stands; the newest checkpoint is whole. Lower the learning "
                     "rate, use float32, or go over such steps with --config.train.nonfinite=skip."
                 )
-            logger.warning("%s It is skipped.", where)
+            with tqdm.external_write_mode():
+                logger.warning("%s It is skipped.", where)
         self._counts["steps"] += 1
         self._counts["finite_steps"] += finite
-        self._examples += examples
+        if self._since is None:
+            self._since = time.monotonic()
+        else:
+            self._timed_steps += 1
+            self._timed_examples += examples
         for key, value in values.items() if finite else ():
             self._sums[key] = self._sums.get(key, 0.0) + value
         self._bar.update()
@@ -161,7 +184,8 @@ class Meter:
 
     def progress(self) -> dict[str, Any]:
         """The unfinished averages, as JSON: a resumed run logs what an undisturbed one would."""
-        return {"sums": self._sums, "counts": self._counts}
+        # Copies: they are written in the background, while the next steps are counted.
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def restore(self, progress: dict[str, Any]) -> None:
         """Goes on with unfinished averages."""
@@ -170,35 +194,46 @@ class Meter:
     def _report(self, step: int) -> None:
         means = {name: total / self._counts["finite_steps"] for name, total in self._sums.items()}
         means["skipped_steps"] = self._counts["steps"] - self._counts["finite_steps"]
-        seconds = max(time.monotonic() - self._since, 1e-9)
-        rates = {"examples_per_second": self._examples / seconds}
+        rates = self._rates()
         self.writer.scalars(step, means | rates)
         losses = {name.removeprefix("loss/"): f"{mean:.4f}" for name, mean in means.items() if name.startswith("loss/")}
         self._bar.set_postfix(losses)
         if self._bar.disable:
-            remaining = (self._bar.total - step) * seconds * self._counts["steps"] ** -1
-            shown = ", ".join(f"{key} {value}" for key, value in losses.items())
-            logger.info(
-                "%s %d/%d: %s; %.1f examples/s, %.0f s left",
-                self.stage,
-                step,
-                self._bar.total,
-                shown,
-                rates["examples_per_second"],
-                remaining,
-            )
+            shown = [f"{key} {value}" for key, value in losses.items()]
+            if rates:
+                left = (self._bar.total - step) / rates["steps_per_second"]
+                shown += [f"{rates['steps_per_second']:.3g} steps/s", f"{tqdm.format_interval(left)} left"]
+            logger.info("%s %d/%d: %s", self.stage, step, self._bar.total, ", ".join(shown))
         self._sums, self._counts = {}, {"steps": 0, "finite_steps": 0}
-        self._examples, self._since = 0, time.monotonic()
+
+    def _rates(self) -> dict[str, float]:
+        """Speed since the last logged step, saving and previews included; none of the step that compiles."""
+        if self._since is None or not self._timed_steps:
+            return {}
+        now = time.monotonic()
+        seconds = max(now - self._since, 1e-9)
+        rates = {
+            "steps_per_second": self._timed_steps / seconds,
+            "examples_per_second": self._timed_examples / seconds,
+        }
+        self._since, self._timed_steps, self._timed_examples = now, 0, 0
+        return rates
 
 
 class Signals:
-    """Notes SIGTERM and the first SIGINT instead of dying of them; a second SIGINT leaves at once."""
+    """Notes SIGTERM and the first SIGINT instead of dying of them; a second SIGINT leaves at once.
+
+    Only in the main thread of a single process. Several processes have to stop at one step: there JAX's own handler
+    of SIGTERM stays in place, and ``Checkpoints.interruption_noticed`` asks it.
+    """
 
     def __init__(self):
         self.caught = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
+        if jax.process_count() > 1 or threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._handle)
         return self
@@ -211,4 +246,5 @@ class Signals:
         if self.caught and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.caught = True
-        logger.warning("%s: saving and leaving after this step.", signal.Signals(number).name)
+        with tqdm.external_write_mode():
+            logger.warning("%s: saving and leaving after this step.", signal.Signals(number).name)

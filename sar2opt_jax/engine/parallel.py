@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -38,7 +37,7 @@ class DataParallel:
         *,
         mapping: str = "auto",
         micro_batches: int = 1,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Any] | None = None,
     ):
         """Maps a stage over devices.
 
@@ -46,14 +45,18 @@ class DataParallel:
           stage: the training objective.
           mapping: ``pmap``, ``shard_map``, or ``auto``: pmap in one process, shard_map in several.
           micro_batches: parts that a device computes its share in, one after the other, to save memory.
-          devices: None takes all of all processes.
+          devices: of JAX; None takes all of all processes.
+
+        Raises:
+          ValueError: for an unknown mapping.
         """
         if mapping == "auto":
             mapping = "pmap" if jax.process_count() == 1 else "shard_map"
+        if mapping not in MAPPINGS:
+            raise ValueError(f"Unknown mapping {mapping!r}; known: auto, {', '.join(MAPPINGS)}.")
         self.devices = list(jax.devices() if devices is None else devices)
         self.micro_batches = micro_batches
         self._mesh = jax.make_mesh((len(self.devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=self.devices)
-        self._several_processes = jax.process_count() > 1
         self._step = MAPPINGS[mapping](device_step(stage), self._mesh)
 
     def step(self, state: PyTree, batch: PyTree, rng: Array) -> tuple[PyTree, Metrics]:
@@ -65,8 +68,9 @@ class DataParallel:
           rng: the run's key.
 
         Returns:
-          The new state and the metrics averaged over the batch, with ``finite``: 1, or 0 where the loss or a gradient
-          was not finite, and the state is the old one but for its step.
+          The new state and the metrics averaged over the batch, with the norms ``grad_norm/NETWORK``, and ``finite``:
+          1, or 0 where a loss, a gradient or the state that they lead to was not finite, and the state is the old one
+          but for its step. So a state that was finite once stays finite.
         """
         return self._step(state, batch, rng)
 
@@ -79,17 +83,26 @@ class DataParallel:
         local = [device for device in self.devices if device.process_index == jax.process_index()]
         check_batch_size(len(batch.index), num_devices=len(local), micro_batches=self.micro_batches)
         shape = (len(local), self.micro_batches, -1)
-        laid_out = jax.tree.map(lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), batch)
-        if not self._several_processes:
-            return laid_out
         sharding = NamedSharding(self._mesh, P(AXIS))
-        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), laid_out)
+
+        def lay_out(x: np.ndarray) -> Array:
+            return jax.make_array_from_process_local_data(sharding, np.asarray(x).reshape(*shape, *x.shape[1:]))
+
+        return jax.tree.map(lay_out, batch)
 
     def place(self, tree: PyTree) -> PyTree:
-        """Puts what every device holds a copy of, such as the state or a key, where ``step`` expects it."""
-        if not self._several_processes:
-            return tree
-        return jax.device_put(tree, NamedSharding(self._mesh, P()))
+        """Puts what every device holds a copy of, such as the state or a key, where ``step`` expects it.
+
+        A state that lies elsewhere would be taken too, but the second step would be compiled anew: what the first one
+        returns lies here.
+
+        Args:
+          tree: arrays and keys; in several processes the same in each of them.
+        """
+        sharding = NamedSharding(self._mesh, P())
+        if jax.process_count() == 1:
+            return jax.device_put(tree, sharding)
+        return jax.jit(lambda x: x, out_shardings=sharding)(tree)  # device_put takes no keys across processes.
 
 
 def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, Metrics]]:
@@ -97,13 +110,23 @@ def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, 
 
     def step(state: Any, batch: Batch, rng: Array) -> tuple[Any, Metrics]:
         grads, metrics = jax.lax.pmean(_mean_over_micro_batches(stage, state, batch, rng), AXIS)
-        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves((grads, metrics))]))
-        updated, kept = stage.update(state, grads), state._replace(step=state.step + 1)
+        updated = stage.update(state, grads)
+        finite = _all_finite((grads, metrics, updated))
+        kept = state._replace(step=updated.step)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
-        norms = {f"grad_norm/{name}": optax.global_norm(tree) for name, tree in grads.items()}
+        norms = {f"grad_norm/{name}": _norm(tree) for name, tree in grads.items()}
         return state, {**metrics, **norms, "finite": finite.astype(jnp.float32)}
 
     return step
+
+
+def _all_finite(tree: PyTree) -> Array:
+    numbers = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
+
+
+def _norm(tree: PyTree) -> Array:
+    return jnp.sqrt(jnp.stack([jnp.sum(jnp.square(x)) for x in jax.tree.leaves(tree)]).sum())
 
 
 def _mean_over_micro_batches(stage: Stage, state: PyTree, batch: Batch, rng: Array) -> tuple[PyTree, Metrics]:

@@ -18,7 +18,7 @@ from sar2opt_jax.evaluation import metrics
 from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.types import Array, Batch, Params, PyTree
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 2.0
 """A method that takes longer than this for one image is timed by a single run."""
 
 

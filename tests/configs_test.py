@@ -1,0 +1,106 @@
+"""Every config with every preset, read the way the command line reads it."""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # Configs import each other from the folder that the command runs in.
+
+from configs.base import PRESETS  # noqa: E402
+
+# ml_collections loads config files in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
+
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "base")
+
+
+def load(*arguments: str) -> ConfigDict:
+    """The config that a command with these arguments runs."""
+    values, command = flags.FlagValues(), ["main", *arguments]
+    config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=command)
+    for name in ("workdir", "mode"):
+        flags.DEFINE_string(name, None, "", flag_values=values)
+    left = values(command)
+    assert left == ["main"]
+    return values["config"].value
+
+
+def leaves(config: ConfigDict, prefix: str = "config") -> Iterator[tuple[str, type, Any]]:
+    for key in config:
+        if isinstance(config[key], ConfigDict):
+            yield from leaves(config[key], f"{prefix}.{key}")
+        else:
+            yield f"{prefix}.{key}", config.get_type(key), config[key]
+
+
+@pytest.fixture(autouse=True)
+def in_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_preset_loads(name, preset):
+    config = load(f"--config=configs/{name}.py:{preset}")
+    assert (config.name, config.preset) == (name, preset)
+    assert len(config.model.widths) == len(config.model.attention)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_default_preset_is_simulated(name):
+    assert load(f"--config=configs/{name}.py").preset == "simulated"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_value_has_a_type_to_override_it_with(name, preset):
+    for key, kind, value in leaves(load(f"--config=configs/{name}.py:{preset}")):
+        assert kind in (bool, int, float, str, tuple), f"{key} is of type {kind.__name__}"
+        if kind is tuple:
+            assert len({type(item) for item in value}) == 1, f"{key} mixes types: {value}"
+
+
+def test_value_is_overridden():
+    config = load(
+        "--config=configs/acd.py:sen12",
+        "--config.model.widths=(32, 64, 96)",
+        "--config.model.attention=(False, False, True)",
+        "--config.schedule.rescale_zero_snr=True",
+        "--config.teacher.min_snr_gamma=5",
+        "--config.data.data_dir=somewhere",
+    )
+    assert config.model.widths == (32, 64, 96)
+    assert config.model.attention == (False, False, True)
+    assert config.schedule.rescale_zero_snr is True
+    assert config.teacher.min_snr_gamma == 5.0
+    assert config.data.data_dir == "somewhere"
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(flags.IllegalFlagValueError) as caught:
+        load("--config=configs/acd.py:huge")
+    assert f"Unknown preset 'huge'; known: {', '.join(PRESETS)}, as in --config=configs/acd.py:smoke." in str(
+        caught.value
+    )
+
+
+def test_unknown_value_is_refused():
+    with pytest.raises(AttributeError, match="widhts"):
+        load("--config=configs/acd.py", "--config.model.widhts=(32, 64)")
+
+
+def test_readme_commands_name_what_exists():
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if "sar2opt_jax.main" in line]
+    assert len(commands) >= 5
+    for words in commands:
+        load(*words[words.index("sar2opt_jax.main") + 1 :])

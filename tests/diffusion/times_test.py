@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from sar2opt_jax.diffusion import times
+
+
+def test_consistency_times_are_those_of_the_method():
+    expected = {
+        1: [999],
+        2: [999, 499],
+        4: [999, 759, 499, 259],
+        8: [999, 879, 759, 639, 499, 379, 259, 139],
+    }
+    assert {n: times.consistency(1000, n)[0].tolist() for n in expected} == expected
+
+
+@pytest.mark.parametrize("num_steps", range(1, 51))
+def test_consistency_times_are_free_of_rounding(num_steps):
+    t, _ = times.consistency(1000, num_steps)
+    assert t.tolist() == [999 - 20 * (50 * j // num_steps) for j in range(num_steps)]
+
+
+def test_solver_grid_is_every_twentieth_time():
+    grid = times.solver_grid(1000, 50)
+    assert grid.dtype == np.int32
+    assert grid.tolist() == [20 * (i + 1) - 1 for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "num_steps", "expected"),
+    [
+        # The tables of arXiv 2305.08891 and the times that diffusers' schedulers list for T = 1000.
+        ("trailing", 1, [999]),
+        ("trailing", 5, [999, 799, 599, 399, 199]),
+        ("trailing", 7, [999, 856, 713, 570, 428, 285, 142]),
+        ("leading", 1, [0]),
+        ("leading", 5, [800, 600, 400, 200, 0]),
+        ("leading", 7, [852, 710, 568, 426, 284, 142, 0]),
+        ("linspace", 1, [0]),
+        ("linspace", 5, [999, 749, 500, 250, 0]),
+        ("linspace", 7, [999, 832, 666, 500, 333, 166, 0]),
+    ],
+)
+def test_spacings_are_those_of_diffusers(spacing, num_steps, expected):
+    assert times.GRIDS[spacing](1000, num_steps)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 8, 50, 333, 667, 999, 1000])
+def test_grids_descend_and_end_clean(spacing, num_steps):
+    t, t_next = times.GRIDS[spacing](1000, num_steps)
+    assert t.dtype == t_next.dtype == np.int32
+    assert len(t) == len(t_next) == num_steps
+    assert np.all(t_next < t) and t.min() >= 0 and t.max() <= 999
+    assert t_next.tolist() == [*t[1:].tolist(), -1]
+    if spacing == "trailing":
+        assert t[0] == 999
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
+def test_as_many_steps_as_in_training_are_all_times(spacing):
+    assert times.GRIDS[spacing](1000, 1000)[0].tolist() == list(range(999, -1, -1))
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
+@pytest.mark.parametrize("num_steps", [0, 1001])
+def test_impossible_numbers_of_steps_are_named(spacing, num_steps):
+    with pytest.raises(ValueError, match=rf"number of sampling steps must be 1 to 1000; got {num_steps}\."):
+        times.GRIDS[spacing](1000, num_steps)
+
+
+@pytest.mark.parametrize("num_steps", [0, 51])
+def test_a_student_takes_no_more_steps_than_its_grid_has(num_steps):
+    with pytest.raises(ValueError, match=rf"A student takes 1 to 50 steps.*got {num_steps}\."):
+        times.consistency(1000, num_steps)
+
+
+def test_solver_steps_must_divide_the_schedule():
+    with pytest.raises(ValueError, match=r"solver_steps \(30\) must divide the schedule's steps \(1000\)\."):
+        times.solver_grid(1000, 30)

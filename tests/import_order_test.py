@@ -1,0 +1,88 @@
+"""Holds the import order: every file imports only from the rows above its own (CONTRIBUTING.md)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROWS = {
+    "types": (),
+    "diffusion": ("types",),
+    "models": ("types",),
+    "stages": ("types", "diffusion"),
+    "data": ("types",),
+    "interop": ("types",),
+    "engine": ("types",),
+    "scene": ("types", "data.scaling"),
+    "evaluation": ("types", "diffusion", "data.scaling", "engine.parallel"),
+}
+ROOMS = tuple(ROWS)
+ROWS["exports"] = ROOMS
+ROWS["experiment"] = (*ROOMS, "exports")
+ROWS["build"] = (*ROOMS, "exports", "experiment", "tfds_builders")
+ROWS |= dict.fromkeys(("main", "translate", "convert", "demo"), ("build", "experiment", "exports", "scene", "interop"))
+"""What each room, or file outside a room, may import of the project; a room's own files may import each other."""
+PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")
+FILES = sorted(path.relative_to(ROOT) for name in PACKAGES[:3] for path in (ROOT / name).rglob("*.py"))
+
+
+def imported(source: str) -> Iterator[str]:
+    """Dotted names of all that is imported, anywhere in the source."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are written from the package down"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def forbidden(path: str | Path, source: str) -> list[str]:
+    """Those imports of a file that its row does not allow."""
+    package, *rest = Path(path).with_suffix("").parts
+    allowed = [package]
+    if package == "sar2opt_jax" and rest != ["__init__"]:
+        allowed = [name if name == "tfds_builders" else f"{package}.{name}" for name in (rest[0], *ROWS[rest[0]])]
+    own = (name for name in imported(source) if name.split(".")[0] in PACKAGES)
+    return [name for name in own if not f"{name}.".startswith(tuple(f"{prefix}." for prefix in allowed))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_file_imports_only_from_above(path):
+    assert forbidden(path, (ROOT / path).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("sar2opt_jax/stages/made_up.py", "import sar2opt_jax.models.unet"),
+        ("sar2opt_jax/stages/made_up.py", "def late():\n    from sar2opt_jax.models import unet"),
+        ("sar2opt_jax/models/made_up.py", "from sar2opt_jax.diffusion.schedule import Schedule"),
+        ("sar2opt_jax/evaluation/made_up.py", "from sar2opt_jax.engine import loop"),
+        ("sar2opt_jax/scene/made_up.py", "from sar2opt_jax.data import pipeline"),
+        ("sar2opt_jax/exports.py", "from sar2opt_jax import build"),
+        ("sar2opt_jax/main.py", "from sar2opt_jax.stages import teacher"),
+        ("sar2opt_jax/types.py", "import sar2opt_jax"),
+        ("sar2opt_jax/build.py", "from configs import base"),
+        ("tfds_builders/made_up.py", "from sar2opt_jax.data import scaling"),
+        ("configs/made_up.py", "from sar2opt_jax import build"),
+    ],
+)
+def test_checker_finds_violation(path, source):
+    assert len(forbidden(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("sar2opt_jax/stages/made_up.py", "from sar2opt_jax.stages.network import Network"),
+        (
+            "sar2opt_jax/evaluation/made_up.py",
+            "from sar2opt_jax.data import scaling\nimport sar2opt_jax.engine.parallel",
+        ),
+        ("sar2opt_jax/build.py", "from tfds_builders.prepare import prepare\nimport jax"),
+    ],
+)
+def test_checker_passes_what_is_allowed(path, source):
+    assert forbidden(path, source) == []

@@ -1,0 +1,78 @@
+"""Inputs and a network small enough to follow by hand, the same for all stages."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sar2opt_jax.types import Array, Batch, Model, Params
+
+
+@pytest.fixture
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+    optical, sar = (jnp.asarray(rng.uniform(-1, 1, (4, 8, 8, c)), jnp.float32) for c in (3, 1))
+    return Batch(optical=optical, sar=sar, index=jnp.array([8, 9, 10, 11], jnp.int32))
+
+
+@pytest.fixture
+def convolution() -> Model:
+    """One 3 x 3 convolution of concat(x_t, sar), and a bias that grows with time."""
+
+    def model(params: Params, x_t: Array, t: Array, sar: Array) -> Array:
+        features = jax.lax.conv_general_dilated(
+            jnp.concatenate([x_t, sar], axis=-1),
+            params["kernel"],
+            window_strides=(1, 1),
+            padding="SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return features + params["bias"].reshape(1, 1, 1, 3) * t.reshape(-1, 1, 1, 1) / 1000
+
+    return model
+
+
+@pytest.fixture
+def params() -> Params:
+    rng = np.random.default_rng(1)
+    return {
+        "kernel": jnp.asarray(rng.normal(size=(3, 3, 4, 3)) / 6, jnp.float32),
+        "bias": jnp.asarray(rng.normal(size=3), jnp.float32),
+    }
+
+
+@pytest.fixture
+def critic():
+    """A discriminator: the mean of tanh(weight . (x_t, image, sar)) and a bias for each of both times."""
+
+    def discriminator(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
+        features = jnp.tanh(jnp.concatenate([x_t, image, sar], axis=-1) @ params["weight"])
+        return features.mean(axis=(1, 2, 3)) + params["bias"][0] * t / 1000 + params["bias"][1] * s / 1000
+
+    return discriminator
+
+
+@pytest.fixture
+def critic_params() -> Params:
+    rng = np.random.default_rng(2)
+    return {
+        "weight": jnp.asarray(rng.normal(size=(7, 5)), jnp.float32),
+        "bias": jnp.asarray(rng.normal(size=2), jnp.float32),
+    }
+
+
+@pytest.fixture
+def assert_recorded():
+    """Compares the numbers of a whole training step with those recorded when it was last reviewed."""
+
+    def compare(found: dict[str, float], expected: dict[str, float]) -> None:
+        assert found.keys() == expected.keys()
+        message = (
+            f"A whole training step now computes other numbers than when these were recorded: {found}. "
+            "If you meant to change what this stage learns (its loss, its randomness, an average), then look whether "
+            "the closed-form tests above still say why, record the new numbers, and write in CHANGELOG.md that results "
+            "change. If you meant to tidy up, something was less harmless than it looked: do not record, look for it."
+        )
+        np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-5, err_msg=message)
+
+    return compare

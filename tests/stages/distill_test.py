@@ -1,0 +1,201 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sar2opt_jax.diffusion.consistency import boundary
+from sar2opt_jax.diffusion.schedule import PREDICTIONS, make_schedule
+from sar2opt_jax.stages.distill import Distill
+
+RNG = jax.random.key(0)
+SCHEDULE = make_schedule("scaled_linear")
+INDEX = jnp.array([0, 1, 25, 49])
+"""Solver indices of the four examples: the step to s = 0, the one above it, the middle, the noisiest."""
+
+
+@pytest.fixture
+def stage(convolution):
+    return Distill(model=convolution, optimizer=optax.sgd(0.1), schedule=SCHEDULE, prediction="v")
+
+
+@pytest.fixture
+def eps(batch):
+    return jnp.asarray(np.random.default_rng(3).normal(size=batch.optical.shape), jnp.float32)
+
+
+def knows_the_image(prediction):
+    """A network that is exact where the optical image is three times the radar image."""
+
+    def model(params, x_t, t, sar):
+        x_0 = params["gain"] * jnp.repeat(sar, 3, axis=-1)
+        return SCHEDULE.target(x_0, SCHEDULE.to_eps(x_0, x_t, t), t, prediction=prediction)
+
+    return model
+
+
+def predicts_a_constant(params, x_t, t, sar):
+    return jnp.broadcast_to(params["level"].reshape(1, 1, 1, 1), x_t.shape)
+
+
+def test_everything_starts_from_the_teacher(stage, params):
+    state = stage.init(RNG, {"unet": params})
+    assert state.step == 0
+    for name in params:
+        for copied in (state.student.params, state.target, state.teacher):
+            np.testing.assert_array_equal(copied[name], params[name])
+
+
+def test_init_without_a_teacher_is_refused(stage):
+    with pytest.raises(ValueError, match="Distillation starts from a teacher's export; got none"):
+        stage.init(RNG, None)
+
+
+def test_a_state_can_be_donated_and_leaves_the_export_alone(stage, params):
+    grads = {"student": jax.tree.map(jnp.ones_like, params)}
+    state = jax.jit(stage.update, donate_argnums=0)(stage.init(RNG, {"unet": params}), grads)
+    assert state.step == 1
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(params))
+
+
+def test_draws_cover_the_solver_grid_and_belong_to_examples(stage, batch):
+    many = batch._replace(optical=jnp.zeros((2000, 2, 2, 3)), index=jnp.arange(2000, dtype=jnp.int32))
+    i, eps = stage.draw(RNG, jnp.int32(0), many)
+    assert np.array_equal(np.unique(i), np.arange(50))
+    np.testing.assert_allclose(np.histogram(i, bins=5)[0] / 2000, 0.2, atol=0.04)
+    np.testing.assert_allclose([np.mean(eps), np.std(eps)], [0, 1], atol=0.02)
+    part_i, part_eps = stage.draw(RNG, jnp.int32(0), many._replace(index=many.index[7:9]))
+    np.testing.assert_array_equal(part_i, i[7:9])
+    np.testing.assert_array_equal(part_eps, eps[7:9])
+    assert not np.any(np.asarray(stage.draw(RNG, jnp.int32(1), many)[1]) == np.asarray(eps))
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_a_pair_is_two_points_on_the_path_of_an_exact_teacher(stage, batch, eps, prediction):
+    batch = batch._replace(optical=jnp.repeat(batch.sar, 3, axis=-1))
+    stage = dataclasses.replace(stage, model=knows_the_image(prediction), prediction=prediction)
+    pair = stage.pair_at({"gain": jnp.float32(1)}, batch, INDEX, eps)
+    assert pair.t.tolist() == [19, 39, 519, 999]
+    assert pair.s.tolist() == [0, 19, 499, 979]
+    for x, t in ((pair.x_t, pair.t), (pair.x_s, pair.s)):
+        np.testing.assert_allclose(x, SCHEDULE.add_noise(batch.optical, eps, t), atol=2e-5)
+
+
+def test_the_teacher_of_a_pair_is_not_clipped(stage, batch, eps):
+    stage = dataclasses.replace(stage, model=predicts_a_constant, prediction="x_0")
+    pair = stage.pair_at({"level": jnp.float32(3)}, batch, INDEX, eps)
+    x_0 = jnp.full_like(eps, 3.0)
+    expected = SCHEDULE.add_noise(x_0, SCHEDULE.to_eps(x_0, pair.x_t, pair.t), pair.s)
+    np.testing.assert_allclose(pair.x_s, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["pseudo_huber", "l2"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_an_exact_teacher_is_consistent_from_the_start(stage, batch, eps, prediction, loss):
+    # All points of a path to a point mass have the same x_0. Exempt is s = 0, where f is the identity and so keeps
+    # the noise of alpha_bar_0: 0.03.
+    batch = batch._replace(optical=jnp.repeat(batch.sar, 3, axis=-1))
+    stage = dataclasses.replace(stage, model=knows_the_image(prediction), prediction=prediction, loss=loss)
+    params = {"gain": jnp.float32(1)}
+    pair = stage.pair_at(params, batch, INDEX, eps)
+    f = stage.consistency(params, batch.sar)
+    distance = stage.distance(f(pair.x_t, pair.t), f(pair.x_s, pair.s))
+    np.testing.assert_allclose(distance[1:], np.zeros(3), atol=1e-6)
+    np.testing.assert_allclose(f(pair.x_t, pair.t)[1:], batch.optical[1:], atol=1e-4)
+    np.testing.assert_array_equal(f(pair.x_s, pair.s)[0], pair.x_s[0])
+
+
+def test_no_gradient_reaches_the_target(stage, batch):
+    # Networks that predict the constant b: f = c_skip x + c_out b, so dL/db = 2 mean(c_out (f_t - f_s)) with the
+    # target held; were it not held, c_out(s) would be subtracted and next to nothing left.
+    stage = dataclasses.replace(stage, model=predicts_a_constant, prediction="x_0", loss="l2")
+    state = stage.init(RNG, {"unet": {"level": jnp.float32(0.3)}})
+    state = state._replace(target={"level": jnp.float32(-0.2)})
+    grads, metrics = stage.gradients(state, batch, RNG)
+    pair = stage.pair_at(state.teacher, batch, *stage.draw(RNG, state.step, batch))
+
+    def f(level, x, t):
+        c_skip, c_out = (c.reshape(4, 1, 1, 1) for c in boundary(t))
+        return c_skip * x + c_out * level, c_out
+
+    (x_hat, c_out), (goal, _) = f(0.3, pair.x_t, pair.t), f(-0.2, pair.x_s, pair.s)
+    assert grads.keys() == {"student"}
+    np.testing.assert_allclose(metrics["loss/consistency"], np.mean(np.square(x_hat - goal)), rtol=1e-5)
+    np.testing.assert_allclose(grads["student"]["level"], np.mean(2 * c_out * (x_hat - goal)), rtol=1e-5)
+
+
+def test_huber_c_and_sigma_data_reach_the_formulas(stage, batch, eps, params):
+    pair = stage.pair_at(params, batch, INDEX, eps)
+    zero = jnp.zeros_like(eps)
+    wide = dataclasses.replace(stage, huber_c=0.5)
+    expected = np.mean(np.sqrt(np.square(eps) + 0.25) - 0.5, axis=(1, 2, 3))
+    np.testing.assert_allclose(wide.distance(eps, zero), expected, rtol=1e-5)
+    narrow = dataclasses.replace(stage, sigma_data=1e4)  # So wide that f is nearly the identity everywhere.
+    f_wide, f = (s.consistency(params, batch.sar)(pair.x_t, pair.t) for s in (narrow, stage))
+    c_skip, c_out = (c.reshape(4, 1, 1, 1) for c in boundary(pair.t, sigma_data=1e4))
+    x_0 = stage.denoiser(params, batch.sar)(pair.x_t, pair.t)
+    np.testing.assert_allclose(f_wide, c_skip * pair.x_t + c_out * x_0, atol=1e-5)
+    assert np.max(np.abs(f_wide - f)) > 0.1
+
+
+def test_gradients_of_halves_average_to_those_of_the_batch(stage, batch, params):
+    state = stage.init(RNG, {"unet": params})
+    gradients = jax.jit(stage.gradients)
+    whole, metrics = gradients(state, batch, RNG)
+    halves = [gradients(state, jax.tree.map(lambda x, h=h: x[2 * h : 2 * h + 2], batch), RNG) for h in range(2)]
+    for name, grad in whole["student"].items():
+        mean = (halves[0][0]["student"][name] + halves[1][0]["student"][name]) / 2
+        np.testing.assert_allclose(mean, grad, rtol=1e-3, atol=1e-5)
+    mean = np.mean([h[1]["loss/consistency"] for h in halves])
+    np.testing.assert_allclose(mean, metrics["loss/consistency"], rtol=1e-5)
+
+
+def test_update_moves_the_student_then_the_target_and_never_the_teacher(stage, params):
+    state = stage.init(RNG, {"unet": params})
+    grads = {"student": jax.tree.map(jnp.ones_like, params)}
+    one = stage.update(state, grads)
+    two = stage.update(one, grads)
+    assert (one.step, two.step) == (1, 2)
+    for name, start in params.items():
+        np.testing.assert_allclose(two.student.params[name], start - 0.2, atol=1e-6)
+        np.testing.assert_allclose(one.target[name], start - 0.05 * 0.1, atol=1e-6)
+        np.testing.assert_allclose(two.target[name], start - (0.95 * 0.05 * 0.1 + 0.05 * 0.2), atol=1e-6)
+        np.testing.assert_array_equal(two.teacher[name], start)
+
+
+def test_export_is_the_student_or_its_target(stage, params):
+    state = stage.update(stage.init(RNG, {"unet": params}), {"student": jax.tree.map(jnp.ones_like, params)})
+    assert stage.export(state) == {"unet": state.student.params}
+    assert dataclasses.replace(stage, export_target=True).export(state) == {"unet": state.target}
+
+
+def test_preview_translates_with_the_export_at_the_stage_grid(stage, batch):
+    stage = dataclasses.replace(stage, model=knows_the_image("v"))
+    found = stage.preview({"unet": {"gain": jnp.float32(1)}}, batch.sar, RNG)
+    np.testing.assert_allclose(found, np.repeat(batch.sar, 3, axis=-1), atol=1e-4)
+    assert dataclasses.replace(stage, solver_steps=10, sigma_data=0.7).translator.solver_steps == 10
+    assert dataclasses.replace(stage, solver_steps=10, sigma_data=0.7).translator.sigma_data == 0.7
+
+
+def test_a_step_has_its_recorded_numbers(stage, batch, params, assert_recorded):
+    state = stage.init(RNG, {"unet": params})
+    state = state._replace(target=jax.tree.map(lambda x: x - 0.1, params))
+    grads, metrics = stage.gradients(state, batch, RNG)
+    new = stage.update(state, grads)
+    found = {
+        "loss/consistency": float(metrics["loss/consistency"]),
+        "gradient of kernel": float(jnp.linalg.norm(grads["student"]["kernel"].ravel())),
+        "gradient of bias": float(grads["student"]["bias"][0]),
+        "student": float(new.student.params["bias"][0]),
+        "target": float(new.target["bias"][0]),
+    }
+    expected = {
+        "loss/consistency": 0.34819311,
+        "gradient of kernel": 0.37364605,
+        "gradient of bias": 0.08751122,
+        "student": 1.7446330,
+        "target": 1.6579465,
+    }
+    assert_recorded(found, expected)

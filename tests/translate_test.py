@@ -1,0 +1,230 @@
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl import app, flags
+from absl.testing import flagsaver
+from PIL import Image, PngImagePlugin
+
+from sar2opt_jax import exports, translate
+from sar2opt_jax.diffusion.schedule import make_schedule
+from sar2opt_jax.diffusion.translation import Translator
+from sar2opt_jax.types import Array, Params
+
+MULTIPLE = 8
+
+
+def grey(params: Params, x_t: Array, t: Array, sar: Array) -> Array:
+    """Translates every SAR value to the same grey; takes only sizes that a U-Net takes."""
+    del t
+    assert x_t.shape[1] % MULTIPLE == 0
+    assert x_t.shape[2] % MULTIPLE == 0
+    return params["gain"] * jnp.repeat(sar, 3, axis=-1)
+
+
+def noise(params: Params, x_t: Array, t: Array, sar: Array) -> Array:
+    del t, sar
+    return 0.3 * params["gain"] * x_t
+
+
+def model(network=grey, *, student: bool = False, channels: int = 1) -> exports.LoadedModel:
+    schedule = make_schedule("cosine", num_steps=100)
+    translator = Translator(model=network, schedule=schedule, prediction="x_0", solver_steps=50 if student else None)
+    meta = {"sar": {"channels": channels}}
+    return exports.LoadedModel(translator=translator, params={"gain": np.float32(1)}, meta=meta, size_multiple=MULTIPLE)
+
+
+def random_sar(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+
+
+def save(path: Path, image: np.ndarray, **kw) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **kw)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def command(monkeypatch, source: Path, target: Path, *, loaded: exports.LoadedModel, **settings) -> None:
+    monkeypatch.setattr(exports, "load_model", lambda path, stage=None: loaded)
+    values = {"model": "run", "input": str(source), "output": str(target), **settings}
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(**values):
+        translate.main(["translate"])
+
+
+@pytest.mark.parametrize("shape", [(16, 8), (13, 21), (3, 5), (1, 1)])
+def test_an_image_of_any_size_is_translated_pixel_by_pixel(monkeypatch, tmp_path, shape):
+    sar = random_sar(*shape)
+    source, target = save(tmp_path / "sar.png", sar), tmp_path / "new" / "optical.png"
+    command(monkeypatch, source, target, loaded=model(), steps=1)
+    np.testing.assert_array_equal(read(target), np.stack([sar] * 3, axis=-1))
+
+
+def test_what_lies_beyond_the_border_is_the_mirror_image():
+    seen = []
+
+    def run(sar: np.ndarray) -> Array:
+        seen.append(sar)
+        return jnp.zeros((*sar.shape[:3], 3))
+
+    sar = random_sar(6, 8)[..., None].astype(np.float32)
+    assert translate.translate_image(run, sar, multiple=MULTIPLE).shape == (6, 8, 3)
+    np.testing.assert_array_equal(seen[0][0, :, :, 0], np.pad(sar[..., 0], ((0, 2), (0, 0)), mode="reflect"))
+
+
+def test_a_folder_is_translated_to_a_folder_with_the_same_names(monkeypatch, tmp_path, capsys):
+    for name in ("b.png", "a.PNG", "._a.png", "notes.txt"):
+        save(tmp_path / "in" / name, random_sar(8, 8), format="PNG")
+    command(monkeypatch, tmp_path / "in", tmp_path / "out", loaded=model(), steps=1)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.PNG", "b.png"}
+    assert "Translated 2 of 2 images" in capsys.readouterr().out
+
+
+def test_noise_depends_on_name_and_seed_alone(monkeypatch, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        save(tmp_path / "in" / name, random_sar(8, 8))
+    loaded = model(noise, student=True)
+    command(monkeypatch, tmp_path / "in", tmp_path / "all", loaded=loaded)
+    command(monkeypatch, tmp_path / "in" / "b.png", tmp_path / "alone.png", loaded=loaded)
+    command(monkeypatch, tmp_path / "in" / "b.png", tmp_path / "other.png", loaded=loaded, seed=1)
+    b = read(tmp_path / "all" / "b.png")
+    np.testing.assert_array_equal(read(tmp_path / "alone.png"), b)
+    assert (read(tmp_path / "other.png") != b).mean() > 0.5
+    assert (read(tmp_path / "all" / "a.png") != b).mean() > 0.5
+
+
+def test_bad_files_are_named_and_the_others_are_done(monkeypatch, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    save(source / "good.png", random_sar(8, 8))
+    save(source / "z_good.png", random_sar(9, 9))
+    save(source / "colour.png", np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    save(source / "deep.png", np.full((8, 8), 40_000, np.uint16))
+    save(source / "jpeg.png", random_sar(8, 8), format="JPEG")
+    (source / "text.png").write_text("not an image")
+    whole = (source / "good.png").read_bytes()
+    (source / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SystemExit) as stopped:
+        command(monkeypatch, source, target, loaded=model(), steps=1)
+    lines = str(stopped.value).splitlines()
+    assert lines[0] == "5 could not be translated:"
+    reasons = {Path(line.split(": ")[0].strip()).name: line for line in lines[1:]}
+    assert "it is a colour image; expected one grey SAR channel" in reasons["colour.png"]
+    assert "expected 8-bit grey" in reasons["deep.png"]
+    assert "not a PNG image" in reasons["jpeg.png"]
+    assert "not a PNG image" in reasons["text.png"]
+    assert "truncated" in reasons["cut.png"]
+    # Nothing else: no empty and no temporary files.
+    assert {path.name for path in target.iterdir()} == {"good.png", "z_good.png"}
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(monkeypatch, tmp_path):
+    source, target = save(tmp_path / "sar.png", random_sar(8, 8)), tmp_path / "out" / "optical.png"
+    save(target, np.zeros((8, 8), np.uint8))
+
+    def fail(self: Image.Image, path: Path, **kw) -> None:
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(SystemExit, match="No space left on device"):
+        command(monkeypatch, source, target, loaded=model(), steps=1)
+    assert [path.name for path in target.parent.iterdir()] == ["optical.png"]
+    np.testing.assert_array_equal(read(target), 0)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_grey_stored_in_another_mode_is_read_as_grey(tmp_path, mode):
+    sar = random_sar(5, 6)
+    path = tmp_path / "sar.png"
+    Image.fromarray(sar).convert(mode).save(path)
+    np.testing.assert_allclose(translate.read_sar(path)[..., 0], sar / 127.5 - 1, atol=1e-6)
+
+
+def test_transparent_images_are_refused(tmp_path):
+    pixels = np.stack([random_sar(4, 4), np.full((4, 4), 128, np.uint8)], axis=-1)
+    with pytest.raises(ValueError, match="transparent"):
+        translate.read_sar(save(tmp_path / "alpha.png", pixels))
+    Image.fromarray(random_sar(4, 4) // 2).save(tmp_path / "key.png", transparency=int(random_sar(4, 4)[0, 0] // 2))
+    with pytest.raises(ValueError, match="transparent"):
+        translate.read_sar(tmp_path / "key.png")
+
+
+def test_text_beside_the_pixels_does_no_harm(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", "anything")
+    path = save(tmp_path / "sar.png", random_sar(4, 4), pnginfo=info)
+    assert translate.read_sar(path).shape == (4, 4, 1)
+
+
+def test_the_input_is_never_overwritten(monkeypatch, tmp_path):
+    source = save(tmp_path / "in" / "sar.png", random_sar(8, 8))
+    before = source.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for given, target in ((source, source), (source.parent, source.parent), (source, tmp_path / "link")):
+        with pytest.raises(SystemExit, match="would overwrite the input"):
+            command(monkeypatch, given, target, loaded=model(), steps=1)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("absent.png", "out.png", "absent.png does not exist"),
+        ("empty", "out", "empty is a folder without PNG files"),
+        ("in", "in/a.png", "is a folder, so --output must be one too"),
+        ("in/a.png", "out.tif", "must end in .png"),
+    ],
+)
+def test_paths_that_do_not_fit_are_refused(monkeypatch, tmp_path, source, target, message):
+    save(tmp_path / "in" / "a.png", random_sar(8, 8))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match=message):
+        command(monkeypatch, tmp_path / source, tmp_path / target, loaded=model())
+
+
+def test_the_usual_method_suits_the_network():
+    teacher, student = model().translator, model(student=True).translator
+
+    def chosen(translator: Translator, sampler: str | None = None, steps: int | None = None) -> tuple[str, int]:
+        method = translate.choose_method(translator, sampler=sampler, steps=steps)
+        return method.sampler, method.num_steps
+
+    assert chosen(student) == ("lcm", 4)
+    assert chosen(student, steps=1) == ("lcm", 1)
+    assert chosen(teacher) == ("ddim", 50)
+    assert chosen(teacher, "ddpm") == ("ddpm", 100)
+    assert chosen(teacher, "dpm_solver_pp", 8) == ("dpm_solver_pp", 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "lcm"}, "This model is a teacher"),
+        ({"sampler": "euler"}, "Unknown sampler 'euler'; known: ddpm"),
+        ({"steps": 0}, "must be 1 to 100; got 0"),
+        ({"steps": 101}, "must be 1 to 100; got 101"),
+    ],
+)
+def test_methods_that_do_not_fit_are_refused(monkeypatch, tmp_path, settings, message):
+    source = save(tmp_path / "sar.png", random_sar(8, 8))
+    with pytest.raises(SystemExit, match=message):
+        command(monkeypatch, source, tmp_path / "out.png", loaded=model(), **settings)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_model_of_several_sar_channels_is_refused(monkeypatch, tmp_path):
+    source = save(tmp_path / "sar.png", random_sar(8, 8))
+    with pytest.raises(SystemExit, match="takes 2 SAR channels; a grey PNG file holds one"):
+        command(monkeypatch, source, tmp_path / "out.png", loaded=model(channels=2))
+
+
+def test_arguments_without_a_flag_are_refused():
+    with pytest.raises(app.UsageError, match="Unexpected arguments"):
+        translate.main(["translate", "sar.png"])
