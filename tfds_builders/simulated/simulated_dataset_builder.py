@@ -1,0 +1,97 @@
+"""Simulated landscapes seen by a camera and a radar: pairs that need no download, the same on every machine."""
+
+import dataclasses
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from tfds_builders import pairs
+from tfds_builders.simulated import imaging, landscape
+
+PATCH_SIZE = 64
+SEED = 2407_06095
+"""Of all scenes; the number of the paper."""
+FIRST_SCENE = {"train": 0, "validation": 256, "test": 288}
+"""Where the scenes of a split begin; scene numbers are unique over the splits."""
+
+
+class Scene(NamedTuple):
+    """A landscape and the two 8-bit images of it."""
+
+    landscape: landscape.Landscape
+    optical: np.ndarray  # uint8 [256, 256, 3]
+    sar: np.ndarray  # uint8 [256, 256], sigma0 from -25 to 0 dB
+
+
+def make_scene(number: int) -> Scene:
+    """Scene ``number`` of the dataset; ground, camera and radar have a random generator each."""
+    ground, camera, radar = (np.random.default_rng([SEED, number, part]) for part in range(3))
+    land = landscape.make_landscape(ground)
+    optical = imaging.to_uint8(imaging.optical_image(land, camera), limits=(0.0, 1.0))
+    return Scene(land, optical, imaging.to_uint8(imaging.radar_image(land, radar), limits=imaging.LIMITS_DB))
+
+
+def patches(image: np.ndarray) -> np.ndarray:
+    """Cuts a scene [256, 256, ...] into its 16 patches [16, 64, 64, ...], row by row."""
+    count = landscape.SIZE // PATCH_SIZE
+    blocks = image.reshape(count, PATCH_SIZE, count, PATCH_SIZE, *image.shape[2:])
+    return blocks.swapaxes(1, 2).reshape(count**2, PATCH_SIZE, PATCH_SIZE, *image.shape[2:])
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class SimulatedConfig(tfds.core.BuilderConfig):
+    """How many scenes each split holds; every scene gives 16 patches."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Makes the scenes on the spot and stores their patches, split by scene."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        SimulatedConfig(name="default", description="320 scenes, to train on.", train=256, validation=32, test=32),
+        SimulatedConfig(name="tiny", description="4 of the same scenes, for tests.", train=2, validation=1, test=1),
+    ]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=pairs.features(PATCH_SIZE),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        del dl_manager  # Nothing to download.
+        counts = {name: getattr(self.builder_config, name) for name in FIRST_SCENE}
+        self.info.metadata.update(scenes=counts)  # pyright: ignore[reportOptionalMemberAccess]
+        return {
+            name: self._generate_examples(range(first, first + counts[name])) for name, first in FIRST_SCENE.items()
+        }
+
+    def _generate_examples(self, numbers: Iterable[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for number in numbers:
+            scene = make_scene(number)
+            for i, (optical, sar) in enumerate(zip(patches(scene.optical), patches(scene.sar), strict=True)):
+                key = f"scene{number:04d}_p{i:02d}"
+                yield key, {
+                    "sar": _png(sar),
+                    "optical": _png(optical),
+                    "id": key,
+                    "season": scene.landscape.season,
+                    "scene": f"{number:04d}",
+                    "terrain": scene.landscape.terrain,
+                }
+
+
+def _png(image: np.ndarray) -> bytes:
+    """The image as TFDS takes it without TensorFlow."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="PNG")
+    return file.getvalue()
