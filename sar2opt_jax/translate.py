@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
@@ -42,6 +42,7 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)  # Reading a checkpoint is told in a dozen lines otherwise.
     model, source, target = (str(flag.value) for flag in (_MODEL, _INPUT, _OUTPUT))  # Required: none is None.
     try:
         planned = plan(Path(source), Path(target))

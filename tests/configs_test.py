@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,9 @@ import pytest
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from configs.base import PRESETS
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # Configs import each other from the folder that the command runs in.
-
-from configs.base import PRESETS  # noqa: E402
-
 # ml_collections loads config files in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
 

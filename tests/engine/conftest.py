@@ -29,7 +29,9 @@ class LinearStage:
 
     def init(self, rng, export=None):
         del rng
-        params = {"w": jnp.ones((1, 3)), "b": jnp.zeros(3)} if export is None else jax.tree.map(jnp.copy, export["unet"])
+        params = (
+            {"w": jnp.ones((1, 3)), "b": jnp.zeros(3)} if export is None else jax.tree.map(jnp.copy, export["unet"])
+        )
         return LinearState(jnp.int32(0), params, self.optimizer.init(params))
 
     def loss(self, params, batch, eps):

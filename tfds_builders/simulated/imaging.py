@@ -44,7 +44,7 @@ def optical_image(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
     Returns:
         [256, 256, 3] float64 in [0, 1].
     """
-    of_fields = np.append(rng.normal(scale=0.025, size=(landscape.field.max() + 1, 3)), np.zeros((1, 3)), axis=0)
+    of_fields = np.append(rng.normal(scale=0.03, size=(landscape.field.max() + 1, 3)), np.zeros((1, 3)), axis=0)
     farmed = np.isin(landscape.cover, _CROPS)[..., None]
     colour = _TABLE["colour"][landscape.cover] + farmed * of_fields[landscape.field]
 
@@ -58,10 +58,10 @@ def optical_image(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
     tall = landscape.is_cover("wood", "roof", "hall")
     light = np.where(~tall & _moved(tall, south=-1, east=-1), 0.6 * light, light)
 
-    image = colour * (texture * light)[..., None] * (1 + rng.normal(scale=0.02))
+    image = colour * (texture * light)[..., None] * (1 + rng.normal(scale=0.03))
     haze = np.abs(rng.normal(scale=0.02)) * np.array([0.8, 0.9, 1.0])
     image = ndimage.gaussian_filter(haze + (1 - haze) * image, (POINT_SPREAD, POINT_SPREAD, 0))
-    return np.clip(image + rng.normal(scale=0.01, size=image.shape), 0, 1)
+    return np.clip(image + rng.normal(scale=0.015, size=image.shape), 0, 1)
 
 
 def radar_image(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:

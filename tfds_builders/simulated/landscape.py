@@ -28,22 +28,23 @@ class Cover(NamedTuple):
     clumping_db: float  # backscatter texture that only the radar sees, standard deviation in dB
 
 
-# Neighbours in backscatter differ in colour as much as they can: brightness falls and rises four times from the first
-# row to the last, so no straight line from dB to colour is any good. Values are typical of C band, VV, at 39 degrees.
+# From the darkest echo to the brightest the colour turns from dark to bright to dark to bright to dark, so no straight
+# line from dB to colour is any good. Three pairs share their backscatter, or nearly: cereal and grass, stubble and rock,
+# ploughed soil and wood. The order is that of C band, VV; the spread is stretched over the 25 dB that 8 bits show.
 COVERS = {
     "water": Cover((0.08, 0.20, 0.30), -22.5, 3.0, 0.10, 0.0),
     "road": Cover((0.60, 0.57, 0.52), -20.0, 2.0, 0.06, 0.0),
     "sand": Cover((0.70, 0.62, 0.50), -18.0, 2.0, 0.05, 0.3),
-    "seedbed": Cover((0.80, 0.65, 0.50), -17.5, 2.0, 0.05, 0.0),
+    "seedbed": Cover((0.74, 0.60, 0.47), -17.5, 2.0, 0.05, 0.0),
     "cereal": Cover((0.13, 0.33, 0.13), -13.4, 1.5, 0.10, 0.0),
     "grass": Cover((0.20, 0.38, 0.16), -13.4, 1.5, 0.10, 0.8),
-    "stubble": Cover((0.82, 0.76, 0.52), -9.4, 1.5, 0.05, 0.0),
     "rock": Cover((0.48, 0.36, 0.30), -11.0, 1.5, 0.10, 1.0),
-    "ploughed": Cover((0.30, 0.20, 0.17), -4.8, 1.5, 0.10, 0.0),
-    "wood": Cover((0.06, 0.18, 0.11), -4.8, 1.0, 0.20, 1.4),
-    "rape": Cover((0.78, 0.75, 0.22), -8.4, 1.0, 0.05, 0.0),
+    "stubble": Cover((0.77, 0.71, 0.45), -10.0, 1.5, 0.05, 0.0),
+    "rape": Cover((0.74, 0.71, 0.28), -8.0, 1.0, 0.05, 0.0),
     "roof": Cover((0.58, 0.40, 0.34), -8.0, 1.0, 0.10, 0.0),
     "hall": Cover((0.62, 0.63, 0.66), -8.0, 1.0, 0.06, 0.0),
+    "ploughed": Cover((0.30, 0.20, 0.17), -4.8, 1.5, 0.10, 0.0),
+    "wood": Cover((0.06, 0.18, 0.11), -4.8, 1.0, 0.20, 1.4),
 }
 INDEX = {name: np.uint8(i) for i, name in enumerate(COVERS)}
 """The number that stands for a cover in ``Landscape.cover``."""
@@ -71,7 +72,7 @@ class Terrain(NamedTuple):
 TERRAINS = {
     "agri": Terrain(share=0.40, slope=0.02, wood=0.12, wild=0.05, settlements=3, radius=17.0),
     "grassland": Terrain(share=0.20, slope=0.06, wood=0.33, wild=0.40, settlements=2, radius=14.0),
-    "barrenland": Terrain(share=0.15, slope=0.24, wood=0.05, wild=0.95, settlements=1, radius=12.0),
+    "barrenland": Terrain(share=0.15, slope=0.22, wood=0.04, wild=1.0, settlements=1, radius=12.0),
     "urban": Terrain(share=0.25, slope=0.02, wood=0.10, wild=0.05, settlements=4, radius=46.0),
 }
 
@@ -102,7 +103,7 @@ class _Blocks(NamedTuple):
     block: np.ndarray  # int64 [256, 256], number of the nearest site
     border: np.ndarray  # int64 [256, 256], a number that two neighbouring blocks share, below _BORDERS
     distance: np.ndarray  # float64 [256, 256], pixels to that border
-    count: int
+    total: int
 
 
 def make_landscape(rng: np.random.Generator) -> Landscape:
@@ -118,7 +119,7 @@ def make_landscape(rng: np.random.Generator) -> Landscape:
 
     blocks = _blocks(rng, spacing=int(rng.integers(36, 50)))
     cover, field = _fields(rng, blocks, shares=SEASONS[season])
-    wild = _lowest(smooth_noise(rng, 40.0), kind.wild * rng.uniform(0.6, 1.2))
+    wild = _lowest(smooth_noise(rng, 40.0), min(1.0, kind.wild * rng.uniform(0.7, 1.5)))
     cover[wild] = INDEX["rock" if terrain == "barrenland" else "grass"]
     field[wild] = -1
     hedged = rng.random(_BORDERS) < 1.5 * kind.wood
@@ -136,9 +137,7 @@ def make_landscape(rng: np.random.Generator) -> Landscape:
     cover[main_road | (paved[blocks.border] & (blocks.distance < 0.8) & ~wet)] = INDEX["road"]
     # Over water the main road is a bridge: to the radar a bright line, because its sides reflect like walls.
     cover[main_road & wet] = INDEX["hall"]
-    return Landscape(
-        season=season, terrain=terrain, cover=cover, field=field, height=height, street_angle=street_angle
-    )
+    return Landscape(season=season, terrain=terrain, cover=cover, field=field, height=height, street_angle=street_angle)
 
 
 def smooth_noise(rng: np.random.Generator, scale: float) -> np.ndarray:
@@ -177,7 +176,7 @@ def _relief(rng: np.random.Generator, *, slope: float) -> np.ndarray:
 
 def _lowest(values: np.ndarray, share: float) -> np.ndarray:
     """Where the lowest values stand that make up this share of the scene; bool."""
-    return values < np.quantile(values, share)
+    return values < np.quantile(values, min(share, 1.0))
 
 
 def _distance_to_zero(values: np.ndarray) -> np.ndarray:
@@ -189,7 +188,7 @@ def _distance_to_zero(values: np.ndarray) -> np.ndarray:
 def _blocks(rng: np.random.Generator, *, spacing: int) -> _Blocks:
     """Voronoi cells of one random site in each square of a lattice, ``spacing`` pixels wide."""
     side = SIZE // spacing + 3  # one square more on every side
-    sites = (np.stack(np.mgrid[:side, :side], axis=-1) - 1 + rng.uniform(0.1, 0.9, (side, side, 2))) * spacing
+    sites = (np.moveaxis(np.mgrid[:side, :side], 0, -1) - 1 + rng.uniform(0.1, 0.9, (side, side, 2))) * spacing
     numbers = np.arange(side**2).reshape(side, side)
     block, border = np.empty((2, SIZE, SIZE), np.int64)
     distance = np.empty((SIZE, SIZE))
@@ -207,17 +206,17 @@ def _blocks(rng: np.random.Generator, *, spacing: int) -> _Blocks:
         block[square] = name[first]
         border[square] = np.minimum(name[first], name[second]) * 37 + np.maximum(name[first], name[second])
         distance[square] = (squared.min(axis=0) - best) / (2 * np.hypot(apart[..., 0], apart[..., 1]))
-    return _Blocks(block=block, border=border % _BORDERS, distance=distance, count=side**2)
+    return _Blocks(block=block, border=border % _BORDERS, distance=distance, total=side**2)
 
 
 def _fields(rng: np.random.Generator, blocks: _Blocks, *, shares: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Strips of parallel fields in every block: their cover and their numbers."""
-    angle, width = rng.uniform(0, np.pi, blocks.count), rng.uniform(8.0, 16.0, blocks.count)
-    length, orchard_start = rng.uniform(15.0, 30.0, blocks.count), rng.uniform(0, 4, blocks.count)
+    angle, width = rng.uniform(0, np.pi, blocks.total), rng.uniform(8.0, 16.0, blocks.total)
+    length, orchard_start = rng.uniform(15.0, 30.0, blocks.total), rng.uniform(0, 4, blocks.total)
     across, along = _rotated(_ROW, _COLUMN, angle[blocks.block])
     strip = np.floor(across / width[blocks.block]).astype(np.int64) % 64
     # Fields of neighbouring strips do not end on one line.
-    along = along / length[blocks.block] + rng.random((blocks.count, 64))[blocks.block, strip]
+    along = along / length[blocks.block] + rng.random((blocks.total, 64))[blocks.block, strip]
     name = (blocks.block * 64 + strip) * 64 + np.floor(along).astype(np.int64) % 64
     names, field = np.unique(name, return_inverse=True)
     field = field.reshape(SIZE, SIZE)

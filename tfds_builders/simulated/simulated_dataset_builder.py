@@ -80,14 +80,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             scene = make_scene(number)
             for i, (optical, sar) in enumerate(zip(patches(scene.optical), patches(scene.sar), strict=True)):
                 key = f"scene{number:04d}_p{i:02d}"
-                yield key, {
-                    "sar": _png(sar),
-                    "optical": _png(optical),
-                    "id": key,
-                    "season": scene.landscape.season,
-                    "scene": f"{number:04d}",
-                    "terrain": scene.landscape.terrain,
-                }
+                yield (
+                    key,
+                    {
+                        "sar": _png(sar),
+                        "optical": _png(optical),
+                        "id": key,
+                        "season": scene.landscape.season,
+                        "scene": f"{number:04d}",
+                        "terrain": scene.landscape.terrain,
+                    },
+                )
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -1,0 +1,147 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sar2opt_jax.engine.checkpoint import Checkpoints, load_export
+from sar2opt_jax.engine.parallel import DataParallel
+
+META = {"stage": "teacher", "model": {"widths": [32, 64]}, "consistency": None}
+KEY = jax.random.key(3)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "teacher" / "checkpoints"
+
+
+@pytest.fixture
+def write(linear_stage, batches, directory):
+    """Trains and saves at some steps; returns copies of the saved states."""
+
+    def write(*, steps, num_devices=4, keep=2):
+        stage, iterator, saved = linear_stage(optax.adam(0.1)), batches(), {}
+        parallel = DataParallel(stage, devices=jax.devices()[:num_devices])
+        state, rng = parallel.place(stage.init(KEY)), parallel.place(KEY)
+        with Checkpoints(directory, keep=keep, meta=META) as checkpoints:
+            for step in range(1, max(steps) + 1):
+                state, _ = parallel.step(state, parallel.shard(next(iterator)), rng)
+                if step in steps:
+                    saved[step] = jax.tree.map(np.array, state)
+                    # The next step is given these very buffers while they are being written.
+                    checkpoints.save(step, state, iterator, stage.export(state), progress={"step": step})
+        return saved
+
+    return write
+
+
+def restore(directory, stage, iterator, *, num_devices=4):
+    parallel = DataParallel(stage, devices=jax.devices()[:num_devices])
+    with Checkpoints(directory, keep=2, meta=META) as checkpoints:
+        return checkpoints.restore(parallel.place(stage.init(KEY)), iterator)
+
+
+def assert_equal(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@pytest.mark.parametrize("num_devices", [1, 4])
+def test_restore_gives_back_state_position_and_progress(write, directory, linear_stage, batches, num_devices):
+    saved = write(steps=[2, 5])
+    iterator = batches()
+    state, step, progress = restore(directory, linear_stage(optax.adam(0.1)), iterator, num_devices=num_devices)
+    assert (step, progress) == (5, {"step": 5})
+    assert_equal(state, saved[5])
+    assert all(len(leaf.sharding.device_set) == num_devices for leaf in jax.tree.leaves(state))
+    np.testing.assert_array_equal(next(iterator).index, np.arange(40, 48))
+
+
+def test_only_the_newest_are_kept(write, directory):
+    write(steps=[1, 2, 3], keep=2)
+    assert sorted(entry.name for entry in directory.iterdir()) == ["2", "3"]
+    with pytest.raises(ValueError, match="keep_checkpoints must be at least 1; got 0"):
+        Checkpoints(directory, keep=0, meta=META)
+
+
+@pytest.mark.parametrize("item", ["state", "data", "meta"])
+def test_damaged_newest_checkpoint_gives_way_to_the_one_before(write, directory, linear_stage, batches, caplog, item):
+    saved = write(steps=[2, 5])
+    for path in (directory / "5" / item).rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    iterator = batches()
+    state, step, _ = restore(directory, linear_stage(optax.adam(0.1)), iterator)
+    assert step == 2
+    assert_equal(state, saved[2])
+    np.testing.assert_array_equal(next(iterator).index, np.arange(16, 24))
+    assert f"Checkpoint {directory / '5'} cannot be read" in caplog.text
+    assert sorted(entry.name for entry in directory.iterdir()) == ["2", "unreadable.5"]
+
+
+def test_another_optimiser_raises_and_moves_nothing(write, directory, linear_stage, batches):
+    write(steps=[2, 5])
+    for _ in range(2):  # The second time as the first: nobody must start again from nothing.
+        with pytest.raises(ValueError, match=r"None of the checkpoints .* \(steps 5, 2\)(.|\n)*another network or opt"):
+            restore(directory, linear_stage(), batches())
+    assert sorted(entry.name for entry in directory.iterdir()) == ["2", "5"]
+
+
+def test_restore_without_a_checkpoint_raises(directory, linear_stage, batches):
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint in"):
+        restore(directory, linear_stage(), batches())
+
+
+def test_position_is_found_under_another_number_of_processes(write, directory, linear_stage, batches):
+    write(steps=[5])
+    data = directory / "5" / "data"
+    (data / "process_0-of-1.json").rename(data / "process_0-of-2.json")
+    iterator = batches()
+    _, step, _ = restore(directory, linear_stage(optax.adam(0.1)), iterator)
+    assert step == 5
+    np.testing.assert_array_equal(next(iterator).index, np.arange(40, 48))
+
+
+def test_what_a_killed_save_left_is_removed_and_never_loaded(write, directory, tmp_path):
+    write(steps=[5])
+    left = directory / "9.orbax-checkpoint-tmp"
+    (left / "export").mkdir(parents=True)
+    assert load_export(tmp_path)[2] == 5
+    with Checkpoints(directory, keep=2, meta=META) as checkpoints:
+        assert checkpoints.latest_step() == 5
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("place", [".", "teacher", "teacher/checkpoints", "teacher/checkpoints/5"])
+def test_load_export_finds_the_newest_below_any_level(write, tmp_path, place):
+    saved = write(steps=[2, 5])
+    export, meta, step = load_export(tmp_path / place)
+    assert (step, {name: meta[name] for name in META}) == (5, META)
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(export))
+    assert_equal(export, {"unet": saved[5].params})
+
+
+def test_load_export_of_one_checkpoint_takes_that_one(write, tmp_path):
+    saved = write(steps=[2, 5])
+    export, _, step = load_export(tmp_path / "teacher" / "checkpoints" / "2")
+    assert step == 2
+    assert_equal(export, {"unet": saved[2].params})
+
+
+def test_load_export_takes_the_last_stage_or_the_one_asked_for(tmp_path, batches):
+    for number, stage in enumerate(["teacher", "adversarial", "distill"], start=1):
+        with Checkpoints(tmp_path / stage / "checkpoints", keep=2, meta={"stage": stage}) as checkpoints:
+            tree = {"unet": {"w": jnp.ones(2)}}
+            checkpoints.save(number, tree, batches(), tree, progress={})
+    assert load_export(tmp_path)[1]["stage"] == "adversarial"
+    assert load_export(tmp_path, stage="distill")[2] == 3
+    with pytest.raises(ValueError, match="is a checkpoint of stage 'distill'; expected one of stage 'teacher'"):
+        load_export(tmp_path / "distill", stage="teacher")
+
+
+def test_load_export_says_what_it_found(tmp_path):
+    (tmp_path / "report").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"expected adversarial/checkpoints/STEP or .* There: report\."):
+        load_export(tmp_path)
+    with pytest.raises(FileNotFoundError, match="It does not exist"):
+        load_export(tmp_path / "nowhere")
