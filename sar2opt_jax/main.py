@@ -40,8 +40,8 @@ def main(argv: list[str]) -> None:
 
 
 def show_log(*, verbose: bool) -> None:
-    """Shows what this package says and only the warnings of the libraries under it, some of which say a lot."""
-    absl.logging.set_verbosity(absl.logging.WARNING)
+    """Shows what this package says and only the errors of the libraries under it, some of which say a lot."""
+    absl.logging.set_verbosity(absl.logging.ERROR)
     logging.getLogger("sar2opt_jax").setLevel(logging.INFO if verbose else logging.WARNING)
 
 

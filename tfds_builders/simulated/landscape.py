@@ -29,8 +29,9 @@ class Cover(NamedTuple):
 
 
 # From the darkest echo to the brightest the colour turns from dark to bright to dark to bright to dark, so no straight
-# line from dB to colour is any good. Three pairs share their backscatter, or nearly: cereal and grass, stubble and rock,
-# ploughed soil and wood. The order is that of C band, VV; the spread is stretched over the 25 dB that 8 bits show.
+# line from dB to colour is any good. Three pairs share their backscatter, or nearly: cereal and grass, rock and
+# stubble, ploughed soil and wood. The order is that of C band, VV; the spread is stretched to fill the 25 dB that
+# 8 bits hold, as the images of SEN1-2 fill them.
 COVERS = {
     "water": Cover((0.08, 0.20, 0.30), -22.5, 3.0, 0.10, 0.0),
     "road": Cover((0.60, 0.57, 0.52), -20.0, 2.0, 0.06, 0.0),

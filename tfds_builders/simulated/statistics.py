@@ -92,10 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"irreducible variance        {variance:.6f}")
     print(f"PSNR of the mean rendering  {psnr(variance):6.2f} dB")
     print(f"PSNR of another rendering   {psnr(2 * variance):6.2f} dB")
-    print(
-        f"PSNR of {flags.window} x {flags.window} linear        {psnr(floor.mean()):6.2f} dB {psnr(floor).mean():6.2f} dB"
-    )
-    print(f"PSNR of the mean colour     {psnr(constant.mean()):6.2f} dB {psnr(constant).mean():6.2f} dB")
+    for name, errors in ((f"{flags.window} x {flags.window} linear", floor), ("the mean colour", constant)):
+        print(f"PSNR of {name:<19} {psnr(errors.mean()):6.2f} dB {psnr(errors).mean():6.2f} dB")
     print(f"equivalent number of looks  {looks(0):6.2f}")
     for name, kinds in (("terrain", TERRAINS), ("season", SEASONS)):
         found = [getattr(scene.landscape, name) for scene in training + test]
