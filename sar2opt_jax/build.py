@@ -209,9 +209,9 @@ def teacher_export(config: ConfigDict, *, sar_channels: int) -> Export:
     wanted = description(config, "teacher", sar_channels=sar_channels)
     for group in ("model", "schedule", "sar"):
         for key, value in wanted[group].items():
-            if meta[group][key] != value:
+            if meta[group].get(key) != value:
                 raise ValueError(
-                    f"The teacher export {path} has {group}.{key} = {meta[group][key]}, "
+                    f"The teacher export {path} has {group}.{key} = {meta[group].get(key)}, "
                     f"this config asks for {value}. Change the config, or train a teacher with it."
                 )
     return export

@@ -96,9 +96,8 @@ def test_one_trailing_step_is_the_posterior_mean():
 
 @pytest.mark.parametrize("name", samplers.SAMPLERS)
 @pytest.mark.parametrize("num_steps", [1, 2, 5])
-@pytest.mark.parametrize("rescale_zero_snr", [False, True])
-def test_a_point_mass_comes_back_exactly(name, num_steps, rescale_zero_snr):
-    schedule = make_schedule("scaled_linear", rescale_zero_snr=rescale_zero_snr)
+def test_a_point_mass_comes_back_exactly(name, num_steps):
+    schedule = make_schedule("scaled_linear", rescale_zero_snr=True)
     x_T, image = (jnp.asarray(np.random.default_rng(i).normal(size=(2, 4, 4, 3)), jnp.float32) for i in range(2))
     grid = times.consistency(1000, num_steps) if name == "lcm" else times.trailing(1000, num_steps)
     found = samplers.SAMPLERS[name](

@@ -28,14 +28,16 @@ def translator(prediction: str = "v", **settings) -> Translator:
     return Translator(model=knows_the_image(prediction), schedule=SCHEDULE, prediction=prediction, **settings)
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("method", TEACHER_METHODS, ids=lambda method: method.sampler)
-def test_a_perfect_teacher_translates_perfectly(prediction, method):
+@pytest.mark.parametrize(
+    ("prediction", "sampler"), [*((p, "ddim") for p in PREDICTIONS), ("eps", "ddpm"), ("v", "dpm_solver_pp")]
+)
+def test_a_perfect_teacher_translates_perfectly(prediction, sampler):
+    method = Method(sampler=sampler, num_steps=3)
     found = translator(prediction)({"gain": jnp.ones(())}, SAR, RNGS, method=method)
     np.testing.assert_allclose(found, np.repeat(SAR, 3, axis=-1), atol=2e-5)
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 4, 8])
+@pytest.mark.parametrize("num_steps", [1, 4])
 def test_a_perfect_student_translates_perfectly(num_steps):
     found = translator(solver_steps=50)(
         {"gain": jnp.ones(())}, SAR, RNGS, method=Method(sampler="lcm", num_steps=num_steps)
