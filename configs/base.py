@@ -5,10 +5,15 @@ any of them on the command line. The groups ``model``, ``schedule``, ``data`` an
 workdir: a run with other values needs a workdir of its own, all else may change when a run is resumed.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict, config_dict
 
+Config = Any
+"""A ``ConfigDict``, whose fields no type checker knows."""
 
-def get_base(*, name: str, stages: tuple[str, ...], preset: str) -> ConfigDict:
+
+def get_base(*, name: str, stages: tuple[str, ...], preset: str) -> Config:
     """The config ``name`` with the given preset.
 
     Raises:
@@ -24,9 +29,9 @@ def get_base(*, name: str, stages: tuple[str, ...], preset: str) -> ConfigDict:
     return config
 
 
-def _paper() -> ConfigDict:
+def _paper() -> Config:
     """arXiv 2407.06095 and its authors' release: 256 x 256, 113.67M parameters, 16 examples a step."""
-    config = ConfigDict()
+    config: Config = ConfigDict()
     config.seed = 3407
 
     config.data = ConfigDict()
@@ -116,17 +121,17 @@ def _optimizer(*, learning_rate: float) -> ConfigDict:
     )
 
 
-def _sen12(config: ConfigDict) -> None:
+def _sen12(config: Config) -> None:
     """SEN1-2: Sentinel-1 VV to Sentinel-2 RGB."""
     del config  # The paper's recipe as it stands.
 
 
-def _gf3(config: ConfigDict) -> None:
+def _gf3(config: Config) -> None:
     """Gaofen-3 spotlight: the paper's set is not public, QXS-SAROPT serves the same use."""
     config.data.name = "gf3/qxs_saropt"
 
 
-def _simulated(config: ConfigDict) -> None:
+def _simulated(config: Config) -> None:
     """The embedded dataset and a network that two CPU cores train in ten minutes."""
     config.data.name = "simulated"
     config.data.image_size = 32
@@ -154,13 +159,13 @@ def _simulated(config: ConfigDict) -> None:
     config.evaluation.teacher_steps = (1, 2, 4, 8, 50)
 
 
-def _simulated_long(config: ConfigDict) -> None:
+def _simulated_long(config: Config) -> None:
     """The embedded dataset at 64 x 64 and about two hours of two CPU cores."""
     _simulated(config)
     config.data.image_size = 64
 
 
-def _smoke(config: ConfigDict) -> None:
+def _smoke(config: Config) -> None:
     """Every stage and the evaluation in seconds, to see that all works."""
     _simulated(config)
     config.data.name = "simulated/tiny"

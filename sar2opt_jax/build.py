@@ -5,11 +5,10 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import optax
-from ml_collections import ConfigDict
 
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.diffusion import losses, samplers, times
@@ -28,11 +27,14 @@ from tfds_builders.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
+Config = Any
+"""An ``ml_collections.ConfigDict``, whose fields no type checker knows."""
+
 IDENTITY = ("data", "model", "schedule", "stages")
 """The groups of a config that a workdir belongs to; everything else may change when a run is resumed."""
 
 
-def experiment(config: ConfigDict, *, workdir: str | None = None) -> Experiment:
+def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
     """Checks a config against itself, the devices, the data and the workdir; writes nothing to the workdir.
 
     The embedded dataset is prepared on the spot where it is not there yet.
@@ -46,6 +48,9 @@ def experiment(config: ConfigDict, *, workdir: str | None = None) -> Experiment:
       FileNotFoundError: where a dataset or a teacher's export is not where the config says.
     """
     check(config)
+    for what, place in (("workdir", workdir), ("data.data_dir", config.data.data_dir)):
+        if place is not None and "://" in place:
+            raise ValueError(f"{what} ({place}) must be a folder; mount a bucket, as launch/tpu_vm.sh does.")
     directory = Path(workdir or f"runs/{config.name}-{config.preset}")
     check_workdir(config, directory)
     data = config.data
@@ -75,7 +80,7 @@ def experiment(config: ConfigDict, *, workdir: str | None = None) -> Experiment:
     )
 
 
-def plan(config: ConfigDict, name: str, *, sar_channels: int) -> StagePlan:
+def plan(config: Config, name: str, *, sar_channels: int) -> StagePlan:
     """The stage ``name`` of a checked config, with how long it runs."""
     return StagePlan(
         name=name,
@@ -86,7 +91,7 @@ def plan(config: ConfigDict, name: str, *, sar_channels: int) -> StagePlan:
     )
 
 
-def announce(config: ConfigDict, workdir: Path, trained: list[str]) -> None:
+def announce(config: Config, workdir: Path, trained: list[str]) -> None:
     """Says what is about to run, and how to get the paper's."""
     steps = {name: config.teacher.num_steps if name == "teacher" else config.distill.num_steps for name in trained}
     logger.info(
@@ -106,7 +111,7 @@ def announce(config: ConfigDict, workdir: Path, trained: list[str]) -> None:
         logger.info("The paper's recipe on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
 
 
-def optimizer(config: ConfigDict, *, num_steps: int) -> optax.GradientTransformation:
+def optimizer(config: Config, *, num_steps: int) -> optax.GradientTransformation:
     """AdamW behind a clip of the global norm; linear warm-up, then a cosine down to zero at ``num_steps``."""
     warmup_steps = min(config.warmup_steps, num_steps // 2)  # A short run still reaches its learning rate.
     learning_rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup_steps, num_steps)
@@ -117,7 +122,7 @@ def optimizer(config: ConfigDict, *, num_steps: int) -> optax.GradientTransforma
     )
 
 
-def _teacher(config: ConfigDict, sar_channels: int) -> Teacher:
+def _teacher(config: Config, sar_channels: int) -> Teacher:
     settings = config.teacher
     network = unet(config.model, dtype=settings.dtype)
     return Teacher(
@@ -136,12 +141,12 @@ def _teacher(config: ConfigDict, sar_channels: int) -> Teacher:
     )
 
 
-def _distill(config: ConfigDict, sar_channels: int) -> Distill:
+def _distill(config: Config, sar_channels: int) -> Distill:
     del sar_channels  # The teacher's parameters know.
     return Distill(**_distill_settings(config))
 
 
-def _adversarial(config: ConfigDict, sar_channels: int) -> Adversarial:
+def _adversarial(config: Config, sar_channels: int) -> Adversarial:
     critic = Discriminator(unet=unet(config.model, dtype=config.distill.dtype))
 
     def init_discriminator(rng: Array, teacher: Params) -> Params:
@@ -150,7 +155,7 @@ def _adversarial(config: ConfigDict, sar_channels: int) -> Adversarial:
 
     return Adversarial(
         **_distill_settings(config),
-        discriminator=lambda params, *inputs: critic.apply({"params": params}, *inputs),
+        discriminator=lambda params, *inputs: cast(Array, critic.apply({"params": params}, *inputs)),
         init_discriminator=init_discriminator,
         adversarial_loss=config.adversarial.loss,
         adversarial_weight=config.adversarial.weight,
@@ -158,7 +163,7 @@ def _adversarial(config: ConfigDict, sar_channels: int) -> Adversarial:
     )
 
 
-def _distill_settings(config: ConfigDict) -> dict[str, Any]:
+def _distill_settings(config: Config) -> dict[str, Any]:
     settings = config.distill
     return {
         "model": as_model(unet(config.model, dtype=settings.dtype)),
@@ -175,14 +180,14 @@ def _distill_settings(config: ConfigDict) -> dict[str, Any]:
     }
 
 
-STAGES: dict[str, Callable[[ConfigDict, int], Stage]] = {
+STAGES: dict[str, Callable[[Config, int], Stage]] = {
     "teacher": _teacher,
     "distill": _distill,
     "adversarial": _adversarial,
 }
 
 
-def description(config: ConfigDict, name: str, *, sar_channels: int) -> dict[str, Any]:
+def description(config: Config, name: str, *, sar_channels: int) -> dict[str, Any]:
     """What is saved beside an export of stage ``name``, so that it can be used without a config. Plain JSON."""
     student = {"solver_steps": config.distill.solver_steps, "sigma_data": config.distill.sigma_data}
     return {
@@ -197,7 +202,7 @@ def description(config: ConfigDict, name: str, *, sar_channels: int) -> dict[str
     }
 
 
-def teacher_export(config: ConfigDict, *, sar_channels: int) -> Export:
+def teacher_export(config: Config, *, sar_channels: int) -> Export:
     """The export that ``config.teacher.export`` names.
 
     Raises:
@@ -217,7 +222,7 @@ def teacher_export(config: ConfigDict, *, sar_channels: int) -> Export:
     return export
 
 
-def check(config: ConfigDict) -> None:
+def check(config: Config) -> None:
     """Raises ValueError, with what was found and what is expected, for a config that cannot run."""
     for name in config.stages:
         _choose("stage", name, STAGES)
@@ -247,7 +252,7 @@ def check(config: ConfigDict) -> None:
     _choose("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
 
 
-def check_workdir(config: ConfigDict, workdir: Path) -> None:
+def check_workdir(config: Config, workdir: Path) -> None:
     """Raises ValueError where a workdir holds a run of another identity."""
     kept = workdir / "config.json"
     if not kept.exists():
@@ -261,7 +266,7 @@ def check_workdir(config: ConfigDict, workdir: Path) -> None:
             )
 
 
-def evaluation_settings(config: ConfigDict) -> EvaluationSettings:
+def evaluation_settings(config: Config) -> EvaluationSettings:
     """What the report compares: samplers of the teacher, and of the student where there is one."""
     settings = config.evaluation
     teacher = [Method(sampler="ddpm", num_steps=settings.original_steps)]
@@ -292,7 +297,7 @@ def _choose(what: str, name: str, known: Any) -> None:
         raise ValueError(f"Unknown {what} {name!r}; known: {', '.join(known)}.")
 
 
-def _plain(config: ConfigDict) -> dict[str, Any]:
+def _plain(config: Config) -> dict[str, Any]:
     """As JSON reads it back: tuples are lists."""
 
     def plain(value: Any) -> Any:

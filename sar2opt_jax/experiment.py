@@ -129,7 +129,7 @@ class Experiment:
         for plan in self.plans:
             export = self._train_stage(plan, export)
         if jax.process_index() == 0 and not self._is_evaluated():
-            self.evaluate()
+            self.evaluate(self.contenders())
 
     def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
         settings = self.train_settings
@@ -175,8 +175,8 @@ class Experiment:
                 nonfinite=settings.nonfinite,
             )
 
-    def evaluate(self) -> None:
-        """Compares teacher, student and the linear floor on the evaluation split and writes ``report/``."""
+    def evaluate(self, contenders: list[Contender]) -> None:
+        """Compares ``contenders`` and the linear floor on the evaluation split and writes ``report/``."""
         settings = self.evaluation_settings
         batch, ids = pipeline.evaluation_batch(
             self.evaluation_data, num_examples=settings.num_examples, image_size=self.image_size
@@ -186,7 +186,7 @@ class Experiment:
         )
         floor = LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
         results = run(
-            self._contenders(),
+            contenders,
             batch,
             ids,
             floor=floor,
@@ -206,8 +206,12 @@ class Experiment:
         )
         logger.info("The report is %s.", self.workdir / "report" / "results.md")
 
-    def _contenders(self) -> list[Contender]:
-        """Every method of the teacher, then every method of the student."""
+    def contenders(self) -> list[Contender]:
+        """Every method of the teacher, then every method of the student.
+
+        Raises:
+          FileNotFoundError: where one of them has no checkpoint yet.
+        """
         models = {"teacher": exports.load_model(self.teacher_path or self.workdir, stage="teacher")}
         if self.evaluation_settings.methods["student"]:
             models["student"] = exports.load_model(self.workdir, stage=self.plans[-1].name)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 
@@ -11,7 +11,7 @@ from sar2opt_jax.diffusion.schedule import Schedule, make_schedule
 from sar2opt_jax.diffusion.translation import Translator
 from sar2opt_jax.engine import checkpoint
 from sar2opt_jax.models.unet import UNet
-from sar2opt_jax.types import Model, Params
+from sar2opt_jax.types import Array, Model, Params
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -30,7 +30,7 @@ def unet(config: Mapping[str, Any], *, dtype: str) -> UNet:
 
 def as_model(network: UNet) -> Model:
     """The U-Net as a pure function of parameters and inputs."""
-    return lambda params, x_t, t, sar: network.apply({"params": params}, x_t, t, sar)
+    return lambda params, x_t, t, sar: cast(Array, network.apply({"params": params}, x_t, t, sar))
 
 
 def schedule(config: Mapping[str, Any]) -> Schedule:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import absl.logging
 import jax
@@ -29,11 +30,12 @@ def main(argv: list[str]) -> None:
     show_log(verbose=jax.process_index() == 0)
     try:
         experiment = build.experiment(_CONFIG.value, workdir=_WORKDIR.value)
+        contenders = experiment.contenders() if _MODE.value == "evaluate" else []
     except (ValueError, OSError) as error:
         # What the user can mend is said in one sentence, before anything runs; later errors keep their traceback.
         sys.exit(f"{type(error).__name__}: {error}")
     try:
-        experiment.train() if _MODE.value == "train" else experiment.evaluate()
+        experiment.evaluate(contenders) if _MODE.value == "evaluate" else experiment.train()
     except Interrupted as interrupted:
         logging.getLogger(__name__).warning("%s", interrupted)
         sys.exit(INTERRUPTED_STATUS)
@@ -45,10 +47,19 @@ def show_log(*, verbose: bool) -> None:
     logging.getLogger("sar2opt_jax").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
+def parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags; what is wrong with one, or with the config it names, is said in one sentence."""
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, TypeError) as error:  # The last two: an override without its like.
+        # A config file's own error comes wrapped in a traceback, and stands last.
+        sys.exit(str(error).strip().splitlines()[-1].strip())
+
+
 def run() -> None:
     """The entry point."""
     flags.mark_flag_as_required("config")
-    app.run(main)
+    app.run(main, flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,17 @@ ROOMS = tuple(ROWS)
 ROWS["exports"] = ROOMS
 ROWS["experiment"] = (*ROOMS, "exports")
 ROWS["build"] = (*ROOMS, "exports", "experiment", "tfds_builders")
-ROWS |= dict.fromkeys(("main", "translate", "convert", "demo"), ("build", "experiment", "exports", "scene", "interop"))
+COMMANDS = (
+    "build",
+    "experiment",
+    "exports",
+    "scene",
+    "interop",
+    "engine.loop",
+    "data.scaling",
+    "diffusion.translation",
+)
+ROWS |= dict.fromkeys(("main", "translate", "convert", "demo"), COMMANDS)
 """What each room, or file outside a room, may import of the project; a room's own files may import each other."""
 PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")
 FILES = sorted(path.relative_to(ROOT) for name in PACKAGES[:3] for path in (ROOT / name).rglob("*.py"))

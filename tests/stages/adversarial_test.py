@@ -162,7 +162,9 @@ def test_update_moves_both_networks_then_the_target_and_never_the_teacher(stage,
 
 
 def test_export_hands_on_the_discriminator_too(stage, state):
-    assert stage.export(state) == {"unet": state.student.params, "discriminator": state.discriminator.params}
+    export = stage.export(state)
+    assert export.keys() == {"unet", "discriminator"}
+    assert export["unet"] is state.student.params and export["discriminator"] is state.discriminator.params
     assert dataclasses.replace(stage, export_target=True).export(state)["unet"] is state.target
 
 

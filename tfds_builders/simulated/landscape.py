@@ -157,7 +157,7 @@ def smooth_noise(rng: np.random.Generator, scale: float) -> np.ndarray:
 
 
 def _join(lattice: np.ndarray, scale: float, *, start: float) -> np.ndarray:
-    """Cubic B-splines along the first axis, [256, ...]; sums of four terms, the same on every machine."""
+    """Cubic B-splines along the first axis, [256, ...]; four terms, summed in a fixed order."""
     position = np.arange(SIZE) / scale + start
     first = position.astype(np.int64)
     t = (position - first)[:, None]
@@ -225,7 +225,7 @@ def _fields(rng: np.random.Generator, blocks: _Blocks, *, shares: tuple[float, .
     crop = rng.choice(len(CROPS) + 1, size=len(names), p=shares)[field]
     orchard = crop == len(CROPS)
     cover = np.array([INDEX[name] for name in (*CROPS, "grass")])[crop]
-    # Orchards are rows of trees four pixels apart: on average as bright as ploughed soil, but striped.
+    # Orchards are rows of trees four pixels apart: on average about as bright as rape, but striped.
     rows = (across + orchard_start[blocks.block]) % 4 < 2
     cover[orchard & rows] = INDEX["wood"]
     return cover, np.where(orchard, -1, field)

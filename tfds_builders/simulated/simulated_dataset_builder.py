@@ -1,4 +1,4 @@
-"""Simulated landscapes seen by a camera and a radar: pairs that need no download, the same on every machine."""
+"""Simulated landscapes seen by a camera and a radar: pairs from fixed seeds, without a download."""
 
 import dataclasses
 import io
