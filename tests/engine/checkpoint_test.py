@@ -107,9 +107,7 @@ def test_what_a_killed_save_left_is_removed_and_never_loaded(write, directory, t
     left = directory / "9.orbax-checkpoint-tmp"
     (left / "export").mkdir(parents=True)
     assert load_export(tmp_path)[2] == 5
-    with Checkpoints(directory, keep=2, meta=META) as checkpoints:
-        assert checkpoints.latest_step() == 5
-    write(steps=[6])  # It is gone by the time that something is saved.
+    write(steps=[6])  # Orbax removes it in the background, but before something is saved.
     assert not left.exists()
 
 

@@ -1,0 +1,160 @@
+"""A whole run of the smoke preset: all stages, the report, a rerun, a second run on its teacher, a translation."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.base import get_base
+from sar2opt_jax import build, exports, translate
+from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.main import parse
+from tfds_builders.prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("data")
+    prepare("simulated/tiny", data_dir=directory)
+    return str(directory)
+
+
+def smoke(data_dir, *, name="acd", stages=("teacher", "adversarial"), **changes):
+    """The smoke preset with fewer methods to compile for the report; dotted names with __ for dots."""
+    config = get_base(name=name, stages=stages, preset="smoke")
+    config.data.data_dir = data_dir
+    config.evaluation.teacher_samplers = ("ddim",)
+    config.evaluation.teacher_steps = (1,)
+    config.evaluation.student_steps = (1,)
+    config.evaluation.figure_steps = 1
+    config.evaluation.original_steps = 2
+    for key, value in changes.items():
+        group, field = key.split("__")
+        config[group][field] = value
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    """The workdir of a finished run."""
+    workdir = tmp_path_factory.mktemp("runs") / "acd-smoke"
+    build.experiment(smoke(data_dir), workdir=str(workdir)).train()
+    return workdir
+
+
+def steps_of(workdir, stage):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if line["stage"] == stage]
+
+
+def test_run_leaves_metrics_previews_checkpoints_and_a_report(finished):
+    assert steps_of(finished, "teacher") == [2, 4, 6, 8]
+    assert steps_of(finished, "adversarial") == [2, 4]
+    assert {path.name for path in (finished / "previews").iterdir()} == {
+        "teacher_0000004.png",
+        "teacher_0000008.png",
+        "adversarial_0000004.png",
+    }
+    assert (finished / "teacher" / "checkpoints" / "8").is_dir()
+    with (finished / "report" / "results.csv").open() as file:
+        rows = [(row["network"], row["sampler"], row["steps"]) for row in csv.DictReader(file)]
+    assert [row[1:] for row in rows[1:]] == [("ddpm", "2"), ("ddim", "1"), ("lcm", "1")]
+    for name in ("samplers.png", "steps.png"):
+        assert min(Image.open(finished / "report" / name).size) > 300
+
+
+def test_losses_are_finite_and_the_teacher_was_trained(finished):
+    last = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
+    assert all(np.isfinite(value) for key, value in last.items() if key != "stage")
+    teacher, student = (exports.load_model(finished, stage=stage) for stage in ("teacher", "adversarial"))
+    assert teacher.meta["step"] == 8
+    assert student.translator.is_student and not teacher.translator.is_student
+    assert np.abs(teacher.params["conv_in"]["kernel"] - student.params["conv_in"]["kernel"]).max() > 0
+
+
+def test_finished_run_is_not_run_again(finished, data_dir, monkeypatch):
+    monkeypatch.setattr(DataParallel, "step", lambda *_: pytest.fail("a finished stage took a step"))
+    before = (finished / "report" / "results.json").stat().st_mtime_ns
+    build.experiment(smoke(data_dir), workdir=str(finished)).train()
+    assert (finished / "report" / "results.json").stat().st_mtime_ns == before
+
+
+def test_given_teacher_replaces_the_first_stage(finished, data_dir, tmp_path):
+    config = smoke(data_dir, name="distill", stages=("teacher", "distill"), teacher__export=str(finished))
+    build.experiment(config, workdir=str(tmp_path / "run")).train()
+    assert not (tmp_path / "run" / "teacher").exists()
+    assert steps_of(tmp_path / "run", "distill") == [2, 4]
+
+
+def test_translate_takes_a_run(finished, tmp_path):
+    speckle = np.random.default_rng(0).integers(0, 256, (45, 50), np.uint8)
+    Image.fromarray(speckle).save(tmp_path / "sar.png")
+    planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
+    failed = translate.translate(exports.load_model(finished), planned, sampler=None, steps=1, seed=0)
+    assert failed == {}
+    with Image.open(tmp_path / "optical.png") as optical:
+        assert (optical.size, optical.mode) == ((50, 45), "RGB")
+
+
+def test_teacher_of_another_network_is_refused(finished, data_dir):
+    config = smoke(data_dir, teacher__export=str(finished), model__widths=(32, 64))
+    with pytest.raises(ValueError, match=r"model.widths = \[32, 32\], this config asks for \[32, 64\]"):
+        build.experiment(config, workdir="runs/never")
+
+
+def test_workdir_of_another_run_is_refused(finished, data_dir):
+    with pytest.raises(ValueError, match="belongs to a run with schedule"):
+        build.experiment(smoke(data_dir, schedule__name="linear"), workdir=str(finished))
+
+
+def test_step_counts_and_logging_may_change(finished, data_dir):
+    changed = smoke(data_dir, teacher__num_steps=10, train__log_every_steps=1)
+    build.experiment(changed, workdir=str(finished))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__batch_size": 6}, r"batch_size \(6\) must be divisible by the number of devices \(4\)"),
+        ({"train__mapping": "xmap"}, "Unknown train.mapping 'xmap'; known: auto, pmap, shard_map"),
+        ({"data__image_size": 33}, "must be divisible by 2"),
+        ({"data__image_size": 128}, "128"),
+        ({"distill__loss": "l1"}, "Unknown distill.loss 'l1'; known: pseudo_huber, l2"),
+        ({"adversarial__loss": "lsgan"}, "known: non_saturating, hinge, wasserstein"),
+        ({"adversarial__real": "student"}, "known: target, optical"),
+        ({"evaluation__teacher_samplers": ("lcm",)}, "known: ddpm, ddim, dpm_solver_pp"),
+        ({"evaluation__student_steps": (51,)}, "1 to 50 steps"),
+        ({"model__prediction": "eps"}, "zero terminal SNR"),
+        ({"schedule__name": "sigmoid"}, "known: linear, scaled_linear, cosine"),
+        ({"teacher__dtype": "float16"}, "known: float32, bfloat16"),
+        ({"data__data_dir": "gs://bucket/data"}, "mount a bucket"),
+    ],
+)
+def test_bad_value_is_refused_before_anything_is_written(changes, message, data_dir, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        build.experiment(smoke(data_dir, **changes), workdir=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_is_refused_with_the_way_out(tmp_path):
+    config = smoke(str(tmp_path / "nowhere"), data__name="sen12")
+    with pytest.raises(FileNotFoundError, match=r"python -m tfds_builders.prepare sen12"):
+        build.experiment(config, workdir=str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config=configs/acd.py:nope", "Unknown preset 'nope'; known: simulated"),
+        ("--config.train.batchsize=3", "batch_size"),
+        ("--nope", "Unknown command line flag 'nope'"),
+    ],
+)
+def test_bad_flag_is_one_sentence(flag, message):
+    flags = [flag] if flag.startswith("--config=") else ["--config=configs/acd.py:smoke", flag]
+    with pytest.raises(SystemExit) as exit:
+        parse(["main", *flags])
+    assert message in str(exit.value)
+    assert "\n" not in str(exit.value)
