@@ -18,6 +18,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from clu import parameter_overview
+from jax.experimental import multihost_utils
 
 from sar2opt_jax import exports
 from sar2opt_jax.data import pipeline
@@ -30,7 +32,7 @@ from sar2opt_jax.evaluation import report
 from sar2opt_jax.evaluation.evaluate import Contender, run
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.evaluation.floor import LinearFloor
-from sar2opt_jax.types import Export, Stage
+from sar2opt_jax.types import Export, PyTree, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +132,8 @@ class Experiment:
             export = self._train_stage(plan, export)
         if jax.process_index() == 0 and not self._is_evaluated():
             self.evaluate(self.contenders())
+        # The others stay until then: a process that leaves brings the rest down.
+        multihost_utils.sync_global_devices("the run is evaluated")
 
     def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
         settings = self.train_settings
@@ -150,6 +154,12 @@ class Experiment:
         )
         translate = jax.jit(plan.objective.preview)
 
+        def initial() -> PyTree:
+            state = plan.objective.init(init_rng, export)
+            size = parameter_overview.count_parameters(plan.objective.export(state)["unet"])
+            logger.info("Stage %s: a U-Net of %s parameters.", plan.name, f"{size:,}")
+            return state
+
         def preview(export: Export) -> np.ndarray:
             return grid(samples.sar, samples.optical, np.asarray(translate(export, samples.sar, preview_rng)))
 
@@ -167,7 +177,7 @@ class Experiment:
                 checkpoints=checkpoints,
                 writer=writer,
                 rng=train_rng,
-                initial=lambda: plan.objective.init(init_rng, export),
+                initial=initial,
                 preview=preview,
                 log_every_steps=settings.log_every_steps,
                 preview_every_steps=settings.preview_every_steps,
