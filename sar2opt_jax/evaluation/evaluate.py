@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import operator
 import statistics
 import time
@@ -10,13 +11,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from sar2opt_jax.diffusion.translation import Method, Translator
 from sar2opt_jax.evaluation import metrics
 from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.types import Array, Batch, Params, PyTree
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 2.0
 """A method that takes longer than this for one image is timed by a single run."""
@@ -166,7 +168,7 @@ def run(
     translated = floor.predict(sar)
     scores = in_batches(measure, translated, optical)
     floor_result = Result(name="linear", method=None, metrics=scores, images=translated[:num_images])
-    logging.info("%s: %s", floor_result.title, _summary(floor_result))
+    logger.info("%s: %s", floor_result.title, _summary(floor_result))
 
     results = []
     evaluations = len(ids) * sum(contender.method.num_steps for contender in contenders)
@@ -189,7 +191,7 @@ def run(
                 ms_per_image=latency_ms(translate, *bound.args, sar[:1], index[:1], repeats=timing_repeats),
             )
             results.append(result)
-            logging.info("%s: %s", what, _summary(result))
+            logger.info("%s: %s", what, _summary(result))
     return Results(
         ids=list(ids),
         sar=sar[:num_images],
