@@ -63,7 +63,8 @@ def test_run_leaves_metrics_previews_checkpoints_and_a_report(finished):
         rows = [(row["network"], row["sampler"], row["steps"]) for row in csv.DictReader(file)]
     assert [row[1:] for row in rows[1:]] == [("ddpm", "2"), ("ddim", "1"), ("lcm", "1")]
     for name in ("samplers.png", "steps.png"):
-        assert min(Image.open(finished / "report" / name).size) > 300
+        with Image.open(finished / "report" / name) as figure:
+            assert min(figure.size) > 300
 
 
 def test_losses_are_finite_and_the_teacher_was_trained(finished):
