@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     try:
         experiment.evaluate(contenders) if _MODE.value == "evaluate" else experiment.train()
     except Interrupted as interrupted:
-        logging.getLogger(__name__).warning("%s", interrupted)
+        logging.getLogger("sar2opt_jax").warning("%s", interrupted)
         sys.exit(INTERRUPTED_STATUS)
 
 
