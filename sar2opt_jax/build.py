@@ -3,7 +3,7 @@
 import functools
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,13 +63,14 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
     sar_channels = pipeline.sar_channels(training_data)
     given_teacher = None if config.teacher.export is None else teacher_export(config, sar_channels=sar_channels)
     trained = [name for name in config.stages if name != "teacher" or given_teacher is None]
-    announce(config, directory, trained)
+    plans = tuple(plan(config, name, sar_channels=sar_channels) for name in trained)
+    announce(config, directory, plans)
     return Experiment(
         workdir=directory,
         title=f"{config.name}:{config.preset}",
         dataset=data.name,
         config=_plain(config),
-        plans=tuple(plan(config, name, sar_channels=sar_channels) for name in trained),
+        plans=plans,
         teacher_path=config.teacher.export,
         teacher_export=given_teacher,
         image_size=data.image_size,
@@ -91,14 +92,13 @@ def plan(config: Config, name: str, *, sar_channels: int) -> StagePlan:
     )
 
 
-def announce(config: Config, workdir: Path, trained: list[str]) -> None:
+def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
     """Says what is about to run, and how to get the paper's."""
-    steps = {name: config.teacher.num_steps if name == "teacher" else config.distill.num_steps for name in trained}
     logger.info(
         "%s, preset %s: %s on %s at %d x %d, %d examples a step, on %d %s device(s); workdir %s.",
         config.name,
         config.preset,
-        ", then ".join(f"{n} steps of stage {name}" for name, n in steps.items()) or "nothing to train",
+        ", then ".join(f"{plan.num_steps} steps of stage {plan.name}" for plan in plans) or "nothing to train",
         config.data.name,
         config.data.image_size,
         config.data.image_size,

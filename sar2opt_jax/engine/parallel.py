@@ -110,8 +110,8 @@ def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, 
     def step(state: Any, batch: Batch, rng: Array) -> tuple[Any, Metrics]:
         grads, metrics = jax.lax.pmean(_mean_over_micro_batches(stage, state, batch, rng), AXIS)
         metrics |= {f"grad_norm/{name}": _norm(tree) for name, tree in grads.items()}
-        # A norm is finite only where every gradient is, and its square: no optimiser makes infinity of those. Looking
-        # at every leaf instead, and without the barrier, costs XLA minutes of compiling on a CPU.
+        # A norm is finite only where every gradient is, and its square: AdamW makes no infinity of those. To look at
+        # every leaf of the new state instead costs XLA minutes of compiling on a CPU.
         finite = jax.lax.optimization_barrier(jnp.all(jnp.isfinite(jnp.stack(list(metrics.values())))))
         updated, kept = stage.update(state, grads), state._replace(step=state.step + 1)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)

@@ -102,5 +102,4 @@ class Adversarial(Distillation):
 
     def export(self, state: AdversarialState) -> Export:
         """The student (or its target), and the discriminator."""
-        unet = state.target if self.export_target else state.student.params
-        return {"unet": unet, "discriminator": state.discriminator.params}
+        return self.exported(state.student, state.target) | {"discriminator": state.discriminator.params}

@@ -130,6 +130,10 @@ class Distillation:
         student = student.update(grads, self.optimizer)
         return student, network.moving_average(target, student.params, self.target_decay)
 
+    def exported(self, student: Network, target: Params) -> Export:
+        """The student, or its target where the settings say so."""
+        return {"unet": target if self.export_target else student.params}
+
     @property
     def translator(self) -> Translator:
         """Samples the exported network."""
@@ -180,4 +184,4 @@ class Distill(Distillation):
 
     def export(self, state: DistillState) -> Export:
         """The student, or its target where the settings say so."""
-        return {"unet": state.target if self.export_target else state.student.params}
+        return self.exported(state.student, state.target)
