@@ -8,13 +8,20 @@ The command of TFDS itself, ``tfds build``, needs TensorFlow; this one does not.
 """
 
 import argparse
+import contextlib
+import fcntl
 import importlib
+import json
 import os
+import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow_datasets as tfds
+
+from tfds_builders.builder import PairsBuilder
 
 BUILDERS = {
     "gf3": "tfds_builders.gf3",
@@ -29,24 +36,45 @@ def prepare(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
+    skip_bad: bool = False,
+    processes: int = 1,
 ) -> tfds.core.DatasetBuilder:
     """Prepares a dataset where it is not prepared yet.
 
     The files are written into a folder ``incomplete.*`` that takes the dataset's name only when everything is written,
-    so an interrupted preparation never passes for a dataset.
+    so an interrupted preparation never passes for a dataset; the next one removes what it left.
 
     Args:
         name: one of ``BUILDERS``, with a configuration where wanted: ``gf3/qxs_saropt``.
         data_dir: where prepared datasets stand; None is TFDS's default, ``~/tensorflow_datasets``.
         manual_dir: the downloaded files; may be None for a prepared dataset, or one that needs no files.
+        skip_bad: leave out bad files and what the audit finds, and record them, instead of stopping.
+        processes: how many decode files.
 
     Returns:
         The builder, whose ``info`` and ``as_data_source`` are ready.
 
     Raises:
-        ValueError: no such dataset or configuration, or files of it are bad (``pairs.BadFilesError``).
+        ValueError: no such dataset or configuration, files of it are bad (``files.BadFilesError``), or its splits leak
+            (``audit.LeakError``).
         FileNotFoundError: ``manual_dir`` is missing, empty, or holds no pairs.
+        OSError: the disk is too full, or the same dataset is being prepared by another process.
     """
+    builder = make_builder(name, data_dir=data_dir)
+    if builder.is_prepared():
+        return builder
+
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        manual_dir = _checked_manual_dir(name, manual_dir, builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
+    if isinstance(builder, PairsBuilder):
+        builder.skip_bad, builder.processes = skip_bad, processes
+    with _alone(builder):
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+    return builder
+
+
+def make_builder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> tfds.core.DatasetBuilder:
+    """The builder of a dataset, prepared or not. See ``prepare`` for arguments and errors."""
     dataset, _, config = name.partition("/")
     if dataset not in BUILDERS:
         raise ValueError(f"Unknown dataset {dataset!r}; known are {', '.join(BUILDERS)}.")
@@ -55,25 +83,41 @@ def prepare(
         known = ", ".join(builder_class.builder_configs) or "none"
         raise ValueError(f"{dataset} has no configuration {config!r}; known: {known}.")
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
-    builder = builder_class(config=config or None, data_dir=data_dir, file_format="array_record")
-    if builder.is_prepared():
-        return builder
-
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        manual_dir = _checked_manual_dir(name, manual_dir, builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
-    return builder
+    return builder_class(config=config or None, data_dir=data_dir, file_format="array_record")
 
 
 def summary(builder: tfds.core.DatasetBuilder) -> str:
-    """A table of the splits: pairs, scenes where the builder counted them, size on the disk."""
+    """A table of the splits, with scenes, audit and statistics where the builder has them."""
     info = builder.info
-    scenes = (info.metadata or {}).get("scenes", {})
-    rows = [(name, split.num_examples, scenes.get(name, "")) for name, split in info.splits.items()]
-    rows.append(("all", sum(row[1] for row in rows), sum(scenes.values()) if scenes else ""))
-    lines = [f"{'split':<12}{'pairs':>10}{'scenes':>10}"]
-    lines += [f"{name:<12}{pairs:>10}{scenes:>10}" for name, pairs, scenes in rows]
-    return f"{info.full_name}: {info.dataset_size} in {builder.data_dir}\n" + "\n".join(lines)
+    metadata = info.metadata or {}
+    scenes = metadata.get("scenes", {})
+    pairs = {name: split.num_examples for name, split in info.splits.items()}
+    total = sum(pairs.values())
+    lines = [
+        f"{info.full_name}: {info.dataset_size} in {builder.data_dir}",
+        f"{'split':<12}{'pairs':>10}{'share':>9}{'scenes':>10}",
+    ]
+    for name in dict.fromkeys(("train", "validation", "test", *pairs)):
+        count = pairs.get(name, 0)
+        empty = "" if count else "   empty: too few scenes, or none of this split"
+        lines.append(f"{name:<12}{count:>10}{count / total:>9.1%}{scenes.get(name, '' if count else 0):>10}{empty}")
+    lines.append(f"{'all':<12}{total:>10}{'':>9}{sum(scenes.values()) if scenes else '':>10}")
+    for kind, values in metadata.get("statistics", {}).items():
+        mean, deviation = (" ".join(f"{value:.1f}" for value in values[name]) for name in ("mean", "std"))
+        lines.append(f"{kind} of 0 .. 255: mean {mean}, standard deviation {deviation}")
+    if isinstance(builder, PairsBuilder) and builder.report_path.exists():
+        lines.append(_audit_line(builder.report_path))
+    return "\n".join(lines)
+
+
+def _audit_line(path: Path) -> str:
+    report = json.loads(path.read_text())
+    found = "clean" if report["clean"] else "NOT CLEAN"
+    left_out = f"; {len(report['left_out'])} files or pairs left out" if report["left_out"] else ""
+    return (
+        f"audit: {found}, {len(report['shared_scenes'])} scenes and {len(report['near_duplicates'])} images in several "
+        f"splits, by {report['compared']:,} comparisons{left_out}; see {path}"
+    )
 
 
 def _checked_manual_dir(name: str, manual_dir: str | os.PathLike[str] | None, instructions: str) -> Path:
@@ -89,9 +133,19 @@ def _checked_manual_dir(name: str, manual_dir: str | os.PathLike[str] | None, in
     return manual_dir
 
 
-def _leftovers(builder: tfds.core.DatasetBuilder) -> list[Path]:
-    """Folders of preparations that were killed; or of one that is running now, which is why none is removed."""
-    return sorted(Path(builder.data_dir).parent.glob("incomplete.*"))
+@contextlib.contextmanager
+def _alone(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
+    """Holds the dataset's lock, which a killed process gives back, and removes what killed preparations left."""
+    folder = Path(builder.data_dir).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(f"{builder.info.full_name} is being prepared in {folder} by another process.") from None
+        for leftover in folder.glob("incomplete.*"):
+            shutil.rmtree(leftover)
+        yield
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -100,17 +154,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", help=f"one of {', '.join(BUILDERS)}, with a configuration where wanted: gf3/qxs_saropt")
     parser.add_argument("--manual_dir", help="folder of the downloaded files")
     parser.add_argument("--data_dir", help="where to write (default: ~/tensorflow_datasets)")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out and record bad files instead of stopping")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count(), help="how many decode files (default: one a core)"
+    )
     flags = parser.parse_args(arguments)
 
     # Batch systems end a job by SIGTERM; as an exception it lets TFDS remove the incomplete folder.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        builder = prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
-    except (FileNotFoundError, ValueError) as error:
+        builder = prepare(
+            flags.name,
+            data_dir=flags.data_dir,
+            manual_dir=flags.manual_dir,
+            skip_bad=flags.skip_bad,
+            processes=flags.processes,
+        )
+    except (OSError, ValueError) as error:
         sys.exit(f"{error}")
     print(summary(builder))
-    for folder in _leftovers(builder):
-        print(f"Left over from a preparation that was killed, unless one is running: {folder}; delete it.")
 
 
 if __name__ == "__main__":

@@ -2,28 +2,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
-from tfds_builders import pairs, sen12
+from tfds_builders import files, sen12, splits
 from tfds_builders.sen12 import sen12_dataset_builder
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "s1s2"
 
 
-def prepare(manual_dir, data_dir):
-    builder = sen12.Builder(data_dir=data_dir, file_format="array_record")
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
-    return builder
+@pytest.fixture(name="prepare")
+def sen12_preparer(tmp_path, build):
+    def prepare(manual_dir, *, config=None, skip_bad=False):
+        builder = sen12.Builder(config=config, data_dir=tmp_path / "prepared", file_format="array_record")
+        builder.skip_bad = skip_bad
+        return build(builder, manual_dir)
 
-
-def stored(builder):
-    """The examples of all splits by id, each with the name of its split."""
-    return {
-        example["id"].decode(): {**example, "split": split}
-        for split in builder.info.splits
-        for example in builder.as_data_source(split)
-    }
+    return prepare
 
 
 @pytest.mark.parametrize(
@@ -31,15 +25,15 @@ def stored(builder):
     [
         (
             "ROIs1158_spring/s1_0/ROIs1158_spring_s1_0_p1.png",
-            pairs.Patch("sar", "ROIs1158_spring_0_p1", "0", "ROIs1158_spring"),
+            files.Patch("sar", "ROIs1158_spring_0_p1", "0", "ROIs1158_spring"),
         ),
         (
             "ROIs1158_spring/s2_0/ROIs1158_spring_s2_0_p1.png",
-            pairs.Patch("optical", "ROIs1158_spring_0_p1", "0", "ROIs1158_spring"),
+            files.Patch("optical", "ROIs1158_spring_0_p1", "0", "ROIs1158_spring"),
         ),
         (
             "v_2/agri/s1/ROIs1970_fall_s1_13_p265.png",
-            pairs.Patch("sar", "ROIs1970_fall_13_p265", "13", "ROIs1970_fall", "agri"),
+            files.Patch("sar", "ROIs1970_fall_13_p265", "13", "ROIs1970_fall", "agri"),
         ),
         ("ROIs1158_spring/s1_0/overview.png", None),
         ("ROIs1158_spring/s3_0/ROIs1158_spring_s3_0_p1.png", None),
@@ -49,76 +43,88 @@ def test_layout_reads_both_kinds_of_folders(path, expected):
     assert sen12_dataset_builder.layout(Path(path)) == expected
 
 
-def test_original_layout_comes_back_bit_for_bit(tmp_path, write_sen12, scene_in):
-    season = "ROIs1158_spring"
-    written = {}
-    for split in pairs.SPLITS:
-        scene = scene_in(split, season)
-        for patch in (1, 2):
-            written[f"{season}_{scene}_p{patch}"] = (
-                split,
-                str(scene),
-                *write_sen12(tmp_path / "raw", season=season, scene=scene, patch=patch),
-            )
-
-    builder = prepare(tmp_path / "raw", tmp_path / "prepared")
-    assert {name: info.num_examples for name, info in builder.info.splits.items()} == dict.fromkeys(pairs.SPLITS, 2)
-    assert builder.info.metadata == {"scenes": dict.fromkeys(pairs.SPLITS, 1)}
-    found = stored(builder)
+@pytest.mark.parametrize("layout", ["original", "terrain"])
+def test_pairs_come_back_bit_for_bit(tmp_path, dummy, prepare, stored, layout):
+    script = dummy("sen12")
+    written = script["write"](tmp_path / "raw", layout=layout)
+    found = stored(prepare(tmp_path / "raw"))
     assert found.keys() == written.keys()
-    for key, (split, scene, sar, optical) in written.items():
+    for key, (sar, optical) in written.items():
         example = found[key]
+        season, scene = key.rpartition("_p")[0].rsplit("_", 1)
         assert example["sar"].dtype == example["optical"].dtype == np.uint8
         np.testing.assert_array_equal(example["sar"], sar)
         np.testing.assert_array_equal(example["optical"], optical)
-        assert (example["split"], example["scene"].decode()) == (split, scene)
-        assert (example["season"], example["terrain"]) == (season.encode(), b"")
+        assert (example["season"].decode(), example["scene"].decode()) == (season, scene)
+        assert example["terrain"].decode() == (script["TERRAINS"][int(scene)] if layout == "terrain" else "")
+        assert example["split"] == splits.split_of(season, scene)
 
 
-def test_terrain_layout_comes_back_with_its_terrain(tmp_path, write_image):
-    written = {}
-    for terrain, scene in (("agri", 13), ("urban", 114)):
-        folder = tmp_path / "raw" / "v_2" / terrain
-        written[f"ROIs1970_fall_{scene}_p265"] = (
-            terrain.encode(),
-            write_image(folder / "s1" / f"ROIs1970_fall_s1_{scene}_p265.png", mode="L"),
-            write_image(folder / "s2" / f"ROIs1970_fall_s2_{scene}_p265.png", mode="RGB"),
-        )
-    found = stored(prepare(tmp_path / "raw", tmp_path / "prepared"))
-    assert found.keys() == written.keys()
-    for key, (terrain, sar, optical) in written.items():
-        assert found[key]["terrain"] == terrain
-        np.testing.assert_array_equal(found[key]["sar"], sar)
-        np.testing.assert_array_equal(found[key]["optical"], optical)
+def test_scenes_and_statistics_are_kept(tmp_path, prepare, write_sen12, scene_in):
+    season = "ROIs1158_spring"
+    written = [
+        write_sen12(tmp_path / "raw", season=season, scene=scene_in(split, season), patch=patch)
+        for split in splits.SPLITS
+        for patch in (1, 2)
+    ]
+    info = prepare(tmp_path / "raw").info
+    assert {name: split.num_examples for name, split in info.splits.items()} == dict.fromkeys(splits.SPLITS, 2)
+    assert info.metadata["scenes"] == dict.fromkeys(splits.SPLITS, 1)
+    assert info.metadata["left_out"] == 0
+    for kind, images in zip(("sar", "optical"), zip(*written, strict=True), strict=True):
+        values = np.stack(images).astype(float)
+        statistics = info.metadata["statistics"][kind]
+        np.testing.assert_allclose(statistics["mean"], values.mean(axis=(0, 1, 2)), atol=1e-3)
+        np.testing.assert_allclose(statistics["std"], values.std(axis=(0, 1, 2)), atol=1e-3)
 
 
-def test_split_without_scenes_is_left_out(tmp_path, write_sen12, scene_in):
-    scene = scene_in("test", "ROIs1158_spring")
-    write_sen12(tmp_path / "raw", season="ROIs1158_spring", scene=scene, patch=1)
-    assert list(prepare(tmp_path / "raw", tmp_path / "prepared").info.splits) == ["test"]
+def test_split_without_scenes_is_left_out(tmp_path, prepare, write_sen12, scene_in):
+    write_sen12(tmp_path / "raw", season="ROIs1158_spring", scene=scene_in("test", "ROIs1158_spring"), patch=1)
+    assert list(prepare(tmp_path / "raw").info.splits) == ["test"]
 
 
-def test_bad_files_stop_the_preparation_before_it_writes(tmp_path, write_sen12):
+def test_subsets_hold_their_season_and_share_in_the_splits_of_the_whole(tmp_path, prepare, stored, write_sen12):
+    patches = {("ROIs1158_spring", 0): range(30), ("ROIs1970_fall", 13): range(10)}
+    for (season, scene), numbers in patches.items():
+        for patch in numbers:
+            write_sen12(tmp_path / "raw", season=season, scene=scene, patch=patch)
+    whole, spring, tenth = (stored(prepare(tmp_path / "raw", config=name)) for name in ("all", "spring", "10pct"))
+    assert len(whole) == 40
+    assert {key for key in whole if "spring" in key} == spring.keys()
+    assert {key for key in whole if splits.in_share(key, 0.1)} == tenth.keys()
+    assert all(whole[key]["split"] == subset[key]["split"] for subset in (spring, tenth) for key in subset)
+
+
+def test_bad_files_stop_the_preparation_before_it_writes(tmp_path, prepare, write_sen12):
     for patch in (1, 2, 3):
         write_sen12(tmp_path / "raw", season="ROIs1158_spring", scene=0, patch=patch)
     folder = tmp_path / "raw" / "ROIs1158_spring"
     (folder / "s2_0" / "ROIs1158_spring_s2_0_p1.png").unlink()
     (folder / "s1_0" / "ROIs1158_spring_s1_0_p2.png").write_bytes(b"")
-    with pytest.raises(pairs.BadFilesError, match="2 bad files") as caught:
-        prepare(tmp_path / "raw", tmp_path / "prepared")
+    with pytest.raises(files.BadFilesError, match="2 bad files") as caught:
+        prepare(tmp_path / "raw")
     assert [bad.reason for bad in caught.value.bad] == ["no optical partner", "empty, 0 bytes"]
-    assert not list((tmp_path / "prepared" / "sen12").iterdir())
+    assert not list((tmp_path / "prepared").rglob("*.array_record*"))
+
+
+def test_skip_bad_goes_on_with_the_rest(tmp_path, prepare, stored, write_sen12):
+    for patch in (1, 2, 3):
+        write_sen12(tmp_path / "raw", season="ROIs1158_spring", scene=0, patch=patch)
+    (tmp_path / "raw" / "ROIs1158_spring" / "s1_0" / "ROIs1158_spring_s1_0_p2.png").write_bytes(b"")
+    builder = prepare(tmp_path / "raw", skip_bad=True)
+    assert stored(builder).keys() == {"ROIs1158_spring_0_p1", "ROIs1158_spring_0_p3"}
+    assert builder.info.metadata["left_out"] == 1
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real pairs are not there: {REAL}")
-def test_real_pairs_come_back_bit_for_bit(tmp_path):
+def test_real_pairs_come_back_bit_for_bit(tmp_path, prepare, stored):
     for scene in ("ROIs1868_summer/s{}_59", "ROIs2020_fall/s{}_274"):
         for sensor in (1, 2):
             source = REAL / scene.format(sensor)
             target = tmp_path / "raw" / scene.format(sensor)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(source, target_is_directory=True)
-    found = stored(prepare(tmp_path / "raw", tmp_path / "prepared"))
+    found = stored(prepare(tmp_path / "raw"))
     assert len(found) == len(list((tmp_path / "raw").glob("*/s1_*/*.png"))) > 20
     # The scene of the georeferenced example must stay one that training never sees.
     assert {e["split"] for e in found.values() if e["scene"] == b"274"} == {"test"}
@@ -128,3 +134,16 @@ def test_real_pairs_come_back_bit_for_bit(tmp_path):
             with Image.open(REAL / season / f"s{sensor}_{scene}" / f"{season}_s{sensor}_{scene}_{patch}.png") as image:
                 expected = np.asarray(image)
             np.testing.assert_array_equal(found[key][name], expected.reshape(256, 256, -1))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real pairs are not there: {REAL}")
+def test_audit_finds_the_ground_that_two_real_scenes_share(tmp_path, prepare):
+    # Two tiles of the development data show the same ground, a pixel apart, and belong to two splits.
+    for scene in ("130", "142"):
+        for sensor in (1, 2):
+            target = tmp_path / "raw" / "ROIs2020_fall" / f"s{sensor}_{scene}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(REAL / "ROIs2020_fall" / f"s{sensor}_{scene}", target_is_directory=True)
+    with pytest.raises(ValueError, match=r"optical of ROIs2020_fall_142_p11 \(train\) and of ROIs2020_fall_130_p11"):
+        prepare(tmp_path / "raw")
+    assert prepare(tmp_path / "raw", skip_bad=True).info.metadata["left_out"] == 2

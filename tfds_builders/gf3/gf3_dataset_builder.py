@@ -1,84 +1,203 @@
-"""Gaofen-3 spotlight images with optical images of the same ground; the configuration names the collection."""
+"""Gaofen-3 images with optical images of the same ground; the configuration names the collection.
 
-import os
-from collections.abc import Iterator
+None of these collections says where a crop was cut, so all are split by blocks of running numbers.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 
-from tfds_builders import pairs
-
-PATCH_SIZE = 256
-_FOLDERS = {"sar_256_oc_0.2": "sar", "opt_256_oc_0.2": "optical"}
-
-BLOCK = 1000
-"""Crops in a block; blocks, not crops, are dealt to the splits."""
-MARGIN = 200
-"""Crops left out where one split ends and another begins.
-
-20,000 crops come from three areas: were an area square, its rows would be some 80 crops long. 200 is more than two such
-rows, which covers the neighbour in the next row, and leaves room for areas that are longer than wide.
-"""
+from tfds_builders import files, splits
+from tfds_builders.builder import PairsBuilder, PairsConfig
 
 
-def layout(path: Path) -> pairs.Patch | None:
-    """Reads ``sar_256_oc_0.2/N.png`` and ``opt_256_oc_0.2/N.png``; the scene is the block of ``N``."""
-    kind = _FOLDERS.get(path.parent.name)
-    if kind is None or not path.stem.isdecimal():
-        return None
-    number = int(path.stem)
-    return pairs.Patch(kind=kind, id=f"{number:05d}", scene=str((number - 1) // BLOCK))  # pyright: ignore[reportArgumentType]
+class Crop(NamedTuple):
+    """One file of a collection of numbered crops."""
+
+    kind: files.Kind
+    number: int  # from 1, in the order in which the crops were cut
+    prefix: str = ""  # of the id, where numbers start anew
+    terrain: str = ""
+
+    @property
+    def id(self) -> str:
+        """The id of its pair."""
+        return f"{self.prefix}{self.number:05d}"
 
 
-def split_of(number: int) -> str | None:
-    """The split of crop ``number`` (from 1), or None where it is left out.
+@dataclasses.dataclass(eq=False)
+class CollectionConfig(PairsConfig):
+    """One public collection.
 
-    QXS-SAROPT does not say where its crops come from. They were cut with 20 % overlap (the folders' 0.2), one after
-    the other, so near numbers share ground and a split by random numbers would test on what was trained on. Hence
-    runs of ``BLOCK`` numbers go to one split: of every ten blocks eight to train, one to validation, one to test. Where
-    the split changes, the first ``MARGIN`` numbers of the new block are left out: 5 % of the data. Crops of the same
-    ground in two different source images, if there are any, cannot be told from the numbers.
+    Attributes:
+        crop: reads a file's path, None for a file that is none of the collection's.
+        size: height and width of its images in pixels.
+        encoding: of its files.
+        blocks: how its crops are dealt to the splits.
+        homepage: where it comes from.
+        expected: the place of one of its files.
+        how_to_get: what to do when it is missing.
     """
-    block, offset = divmod(number - 1, BLOCK)
-    split = _split_of_block(block)
-    if offset < MARGIN and block > 0 and _split_of_block(block - 1) != split:
+
+    crop: Callable[[Path], Crop | None] = lambda path: None
+    size: int = 256
+    encoding: Literal["png", "jpeg"] = "png"
+    blocks: splits.Blocks = splits.Blocks()  # noqa: RUF009  frozen
+    homepage: str = ""
+    expected: str = ""
+    how_to_get: str = ""
+
+
+def qxs_saropt(path: Path) -> Crop | None:
+    """Reads ``sar_256_oc_0.2/N.png`` and ``opt_256_oc_0.2/N.png``."""
+    folders: dict[str, files.Kind] = {"sar_256_oc_0.2": "sar", "opt_256_oc_0.2": "optical"}
+    kind = folders.get(path.parent.name)
+    if kind is None or path.suffix != ".png" or not path.stem.isdecimal():
         return None
-    return split
+    return Crop(kind, int(path.stem))
 
 
-def _split_of_block(block: int) -> str:
-    return {8: "validation", 9: "test"}.get(block % 10, "train")
+def osdataset(path: Path, *, size: int) -> Crop | None:
+    """Reads ``train/sarN.png`` with ``train/optN.png``, and the same in ``val`` and ``test``.
+
+    The folder becomes part of the id, as numbers may start anew in each, but has no say in the split. Both sizes of the
+    collection may stand in one folder, below ``512`` and ``256``.
+    """
+    name = re.fullmatch(r"(sar|opt)_?(\d+)\.png", path.name)
+    if name is None or path.parent.name not in ("train", "val", "test"):
+        return None
+    if path.parent.parent.name in ("256", "512") and path.parent.parent.name != str(size):
+        return None
+    return Crop("sar" if name[1] == "sar" else "optical", int(name[2]), prefix=f"{path.parent.name}_")
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
-    """Reads 256 x 256 PNG pairs and stores them, split by blocks of consecutive crops."""
+def three_mos(path: Path) -> Crop | None:
+    """Reads ``GF3/sar/sar_ID.jpg`` with ``GF3/opt/TERRAIN/opt_ID.jpg``; other satellites' folders are passed over."""
+    name = re.fullmatch(r"(sar|opt)_(\d+)\.jpg", path.name)
+    if name is None or "GF3" not in path.parts:
+        return None
+    if name[1] == "sar":
+        return Crop("sar", int(name[2]))
+    return Crop("optical", int(name[2]), terrain=path.parent.name)
+
+
+def _osdataset_512(path: Path) -> Crop | None:
+    return osdataset(path, size=512)
+
+
+def _osdataset_256(path: Path) -> Crop | None:
+    return osdataset(path, size=256)
+
+
+_QXS = CollectionConfig(
+    name="qxs_saropt",
+    description="QXS-SAROPT: 20,000 crops of three port cities, 1 m a pixel.",
+    crop=qxs_saropt,
+    homepage="https://github.com/yaoxu008/QXS-SAROPT",
+    expected="sar_256_oc_0.2/1.png",
+    how_to_get="""
+    Download QXS-SAROPT (links at https://github.com/yaoxu008/QXS-SAROPT; Huang et al. 2021, to be cited in research;
+    the optical images are from Google Earth, whose terms hold for other uses) and unpack it, so that below manual_dir
+    stand the folders sar_256_oc_0.2 and opt_256_oc_0.2.
+    """,
+)
+_OSDATASET = CollectionConfig(
+    name="osdataset",
+    description="OSdataset: crops of 512 x 512 pixels of cities, 1 m a pixel.",
+    crop=_osdataset_512,
+    size=512,
+    blocks=splits.Blocks(size=100, margin=40),
+    homepage="https://doi.org/10.1109/JSTARS.2020.3026162",
+    expected="train/sar1.png",
+    how_to_get="""
+    Ask the authors of OSdataset for it (Xiang et al. 2020, https://doi.org/10.1109/JSTARS.2020.3026162, to be cited in
+    research; the optical images are from Google Earth, whose terms hold for other uses) and unpack it, so that below
+    manual_dir stand the folders train, val and test, in each of them sarN.png beside optN.png.
+    """,
+)
+_THREE_MOS = CollectionConfig(
+    name="three_mos",
+    description="The Gaofen-3 part of 3MOS: crops of 256 x 256 pixels with their terrain, 3.5 m a pixel.",
+    crop=three_mos,
+    encoding="jpeg",
+    homepage="https://github.com/3M-OS/3MOS",
+    expected="GF3/sar/sar_1.jpg",
+    how_to_get="""
+    Download 3MOS (links at https://github.com/3M-OS/3MOS; Ye et al. 2024, to be cited in research) and unpack it, so
+    that below manual_dir stand the folders GF3/sar and GF3/opt/TERRAIN.
+    """,
+)
+
+
+def _tenth(config: CollectionConfig) -> CollectionConfig:
+    """A tenth of a collection."""
+    return dataclasses.replace(
+        config,
+        name=f"{config.name}_10pct",
+        description="A tenth, for quick work. " + str(config.description),
+        share=0.1,
+    )
+
+
+_OSDATASET_256 = dataclasses.replace(
+    _OSDATASET,
+    name="osdataset_256",
+    description="OSdataset: crops of 256 x 256 pixels of cities, 1 m a pixel.",
+    crop=_osdataset_256,
+    size=256,
+    blocks=splits.Blocks(size=400, margin=160),
+)
+_COLLECTIONS = (_QXS, _OSDATASET, _OSDATASET_256, _THREE_MOS)
+
+
+class Builder(PairsBuilder):
+    """Stores the files of one collection unchanged, split by blocks of consecutive crops."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release: QXS-SAROPT."}  # noqa: RUF012
-    BUILDER_CONFIGS = [  # noqa: RUF012
-        tfds.core.BuilderConfig(name="qxs_saropt", description="QXS-SAROPT: 20,000 crops of three port cities, 1 m."),
-    ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Download QXS-SAROPT (links at https://github.com/yaoxu008/QXS-SAROPT) and unpack it, so that below manual_dir stand
-    the folders sar_256_oc_0.2 and opt_256_oc_0.2.
-    """
+    RELEASE_NOTES = {"1.0.0": "First release: splits by blocks of crops."}  # noqa: RUF012
+    BUILDER_CONFIGS = [*_COLLECTIONS, *map(_tenth, _COLLECTIONS)]  # noqa: RUF012
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=pairs.features(PATCH_SIZE),
-            homepage="https://github.com/yaoxu008/QXS-SAROPT",
-            metadata=tfds.core.MetadataDict(),
-        )
+    @property
+    def collection(self) -> CollectionConfig:
+        """The configuration, with its type."""
+        assert isinstance(self.builder_config, CollectionConfig)
+        return self.builder_config
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        found = pairs.read_pairs(
-            os.fspath(dl_manager.manual_dir), layout, expected="sar_256_oc_0.2/1.png", size=PATCH_SIZE
-        )
-        splits = pairs.by_split(found, lambda patch: split_of(int(patch.id)))
-        self.info.metadata.update(scenes=pairs.count_scenes(splits))  # pyright: ignore[reportOptionalMemberAccess]
-        return {name: self._generate_examples(members) for name, members in splits.items()}
+    @property
+    def MANUAL_DOWNLOAD_INSTRUCTIONS(self) -> str:
+        """How to get the collection."""
+        return self.collection.how_to_get
 
-    def _generate_examples(self, members: list[pairs.Pair]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for pair in members:
-            yield pair.patch.id, pairs.example(pair)
+    @property
+    def homepage(self) -> str:
+        """Where the collection comes from."""
+        return self.collection.homepage
+
+    @property
+    def expected(self) -> str:
+        """The place of one of its files."""
+        return self.collection.expected
+
+    @property
+    def formats(self) -> dict[files.Kind, files.Format]:
+        """8-bit images of one size."""
+        size, encoding = self.collection.size, self.collection.encoding
+        return {
+            "sar": files.EightBit(size=size, mode="L", encoding=encoding),
+            "optical": files.EightBit(size=size, mode="RGB", encoding=encoding),
+        }
+
+    def layout(self, path: Path) -> files.Patch | None:
+        """The crop in a file; the block of its number stands in for its scene."""
+        if (crop := self.collection.crop(path)) is None:
+            return None
+        block = self.collection.blocks.block_of(crop.number)
+        return files.Patch(crop.kind, crop.id, scene=str(block), terrain=crop.terrain)
+
+    def split_of(self, patch: files.Patch) -> str | None:
+        """By the number, with which every id ends."""
+        return self.collection.blocks.split_of(int(patch.id.rpartition("_")[2]))

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tfds_builders import pairs
+from tfds_builders import builder, files
 from tfds_builders.simulated import imaging, landscape
 
 PATCH_SIZE = 64
@@ -63,7 +63,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            features=pairs.features(PATCH_SIZE),
+            features=builder.features(
+                {
+                    "sar": files.EightBit(size=PATCH_SIZE, mode="L"),
+                    "optical": files.EightBit(size=PATCH_SIZE, mode="RGB"),
+                }
+            ),
             metadata=tfds.core.MetadataDict(),
         )
 

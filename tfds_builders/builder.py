@@ -1,0 +1,186 @@
+"""What all builders of files share: a TFDS builder that finds, checks, splits, audits and then writes pairs."""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfds_builders import audit, files, splits
+
+
+@dataclasses.dataclass(eq=False)
+class PairsConfig(tfds.core.BuilderConfig):
+    """A configuration, whole or a subset.
+
+    Attributes:
+        season: only pairs of this season; None is all.
+        share: only this share of the pairs, drawn by a hash of their ids.
+    """
+
+    season: str | None = None
+    share: float = 1.0
+
+
+class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Turns folders of image files into a TFDS dataset; a dataset's own class says only what differs.
+
+    Attributes:
+        skip_bad: leave bad files, their partners and near-duplicates out and record them, instead of stopping.
+        processes: how many decode files. More than one asks for a main module that can be imported again, as all
+            multiprocessing does; hence the default for builders that are made inside of somebody's script.
+    """
+
+    skip_bad: bool = False
+    processes: int = 1
+
+    @property
+    def config(self) -> PairsConfig:
+        """The configuration, with its type."""
+        assert isinstance(self.builder_config, PairsConfig)
+        return self.builder_config
+
+    @property
+    def homepage(self) -> str:
+        """Where the dataset comes from."""
+        raise NotImplementedError
+
+    @property
+    def expected(self) -> str:
+        """An example of a file's place below ``manual_dir``, for the message when there is none."""
+        raise NotImplementedError
+
+    @property
+    def formats(self) -> dict[files.Kind, files.Format]:
+        """How the files of each kind are read."""
+        raise NotImplementedError
+
+    def layout(self, path: Path) -> files.Patch | None:
+        """The patch in a file, or None for a file that is none of the dataset's."""
+        raise NotImplementedError
+
+    def split_of(self, patch: files.Patch) -> str | None:
+        """The split of a patch; None leaves it out."""
+        return splits.split_of(patch.season, patch.scene)
+
+    @property
+    def report_path(self) -> Path:
+        """Where the audit and what was left out are written, beside the folder of the version."""
+        return Path(self.data_path).parent / f"audit_{self.version}.json"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=features(self.formats), homepage=self.homepage, metadata=tfds.core.MetadataDict()
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        root = Path(os.fspath(dl_manager.manual_dir))
+        pairs, bad = files.find_pairs(root, self.layout)
+        if not pairs and not bad:
+            raise FileNotFoundError(f"No pairs under {root}: expected files such as {self.expected}.")
+        pairs = [pair for pair in pairs if self._wanted(pair.patch)]
+        self._check_disk(pairs)
+        facts, faults = files.check_pairs(pairs, self.formats, processes=self.processes)
+        bad += faults
+        if bad and not self.skip_bad:
+            raise files.BadFilesError(bad, root=root)
+
+        good = [pair for pair in pairs if pair.patch.id in facts]
+        members = splits.by_split(good, self.split_of)
+        if not members:
+            raise ValueError(f"No pairs are left of {root} for {self.info.full_name}: {len(bad)} files are bad.")
+        left_out = [{"path": os.fspath(path), "reason": reason} for path, reason in sorted(bad)]
+        members = self._audited(members, facts, left_out)
+        self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
+            scenes=splits.count_scenes(members),
+            statistics=statistics(members, facts),
+            left_out=len(left_out),
+        )
+        return {name: self._generate_examples(pairs) for name, pairs in members.items()}
+
+    def _generate_examples(self, pairs: Sequence[files.Pair]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for pair, images in files.stored_pairs(pairs, self.formats, processes=self.processes):
+            patch = pair.patch
+            yield (
+                patch.id,
+                {**images, "id": patch.id, "season": patch.season, "scene": patch.scene, "terrain": patch.terrain},
+            )
+
+    def _wanted(self, patch: files.Patch) -> bool:
+        config = self.config
+        return (config.season is None or patch.season.endswith(config.season)) and (
+            config.share >= 1 or splits.in_share(patch.id, config.share)
+        )
+
+    def _check_disk(self, pairs: Sequence[files.Pair]) -> None:
+        """Raises OSError where the dataset, about as large as its files, does not fit."""
+        needed = sum(
+            pair.path(kind).stat().st_size for pair in pairs for kind in files.KINDS if pair.path(kind).exists()
+        )
+        place = Path(self.data_path)
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free
+        if needed > free:
+            raise OSError(
+                f"{self.info.full_name} needs about {needed / 1e9:,.3f} GB, "
+                f"but only {free / 1e9:,.3f} GB are free in {place}."
+            )
+
+    def _audited(
+        self, members: dict[str, list[files.Pair]], facts: Mapping[str, files.Facts], left_out: list[dict[str, str]]
+    ) -> dict[str, list[files.Pair]]:
+        """The splits if they do not leak, and the report on disk either way."""
+        found = audit.audit(members, facts, self.formats, processes=self.processes)
+        if self.skip_bad and found.near_duplicates:
+            members, dropped = audit.without_duplicates(members, found)
+            for name, why in sorted(dropped.items()):
+                reason = f"its {why.kind} image is that of {why.second} in the split {why.second_split}"
+                left_out.append({"pair": name, "reason": reason})
+            found = dataclasses.replace(
+                found,
+                near_duplicates=[],
+                pairs={name: len(pairs) for name, pairs in members.items()},
+                scenes=splits.count_scenes(members),
+            )
+        self.report_path.parent.mkdir(parents=True, exist_ok=True)
+        report = {"dataset": self.info.full_name, **found.as_json(), "left_out": left_out}
+        temporary = self.report_path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+        temporary.replace(self.report_path)
+        if not found.clean:
+            raise audit.LeakError(
+                f"{found.table()}\nThe splits of {self.info.full_name} share ground; everything found stands in "
+                f"{self.report_path}. Nothing was written. --skip_bad leaves near-duplicates out of the earlier split."
+            )
+        return members
+
+
+def features(formats: Mapping[files.Kind, Any]) -> tfds.features.FeaturesDict:
+    """What is stored of a pair: the files' own bytes, and where they come from."""
+    images = {
+        kind: tfds.features.Image(shape=(form.size, form.size, form.channels), encoding_format=form.encoding)
+        for kind, form in formats.items()
+    }
+    texts = {name: tfds.features.Text() for name in ("id", "season", "scene", "terrain")}
+    return tfds.features.FeaturesDict({**images, **texts})
+
+
+def statistics(
+    members: Mapping[str, Sequence[files.Pair]], facts: Mapping[str, files.Facts]
+) -> dict[str, dict[str, list[float]]]:
+    """Mean and standard deviation of each channel over all splits, of the values 0 .. 255."""
+    result = {}
+    for kind in files.KINDS:
+        found = [getattr(facts[pair.patch.id], kind) for pairs in members.values() for pair in pairs]
+        pixels = sum(image.pixels for image in found)
+        mean = np.sum([image.total for image in found], axis=0) / pixels
+        mean_square = np.sum([image.total_square for image in found], axis=0) / pixels
+        deviation = np.sqrt(np.maximum(mean_square - mean**2, 0))
+        result[kind] = {"mean": mean.round(3).tolist(), "std": deviation.round(3).tolist()}
+    return result
