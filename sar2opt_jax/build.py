@@ -83,11 +83,14 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
 
 def plan(config: Config, name: str, *, sar_channels: int) -> StagePlan:
     """The stage ``name`` of a checked config, with how long it runs."""
+    settings = config.teacher if name == "teacher" else config.distill
+    rate = learning_rate(settings.optimizer, num_steps=settings.num_steps)
     return StagePlan(
         name=name,
         objective=STAGES[name](config, sar_channels),
-        num_steps=config.teacher.num_steps if name == "teacher" else config.distill.num_steps,
+        num_steps=settings.num_steps,
         seed=config.seed + list(STAGES).index(name),  # Stages differ in data order and noise.
+        learning_rate=lambda step: float(cast(Array, rate(step))),
         description=description(config, name, sar_channels=sar_channels),
     )
 
@@ -112,14 +115,19 @@ def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
 
 
 def optimizer(config: Config, *, num_steps: int) -> optax.GradientTransformation:
-    """AdamW behind a clip of the global norm; linear warm-up, then a cosine down to zero at ``num_steps``."""
-    warmup_steps = min(config.warmup_steps, num_steps // 2)  # A short run still reaches its learning rate.
-    learning_rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup_steps, num_steps)
+    """AdamW behind a clip of the global norm, with ``learning_rate``."""
     b1, b2 = config.betas
+    rate = learning_rate(config, num_steps=num_steps)
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(learning_rate, b1=b1, b2=b2, eps=config.eps, weight_decay=config.weight_decay),
+        optax.adamw(rate, b1=b1, b2=b2, eps=config.eps, weight_decay=config.weight_decay),
     )
+
+
+def learning_rate(config: Config, *, num_steps: int) -> optax.Schedule:
+    """Linear warm-up, then a cosine down to zero at ``num_steps``; config as of ``optimizer``."""
+    warmup_steps = min(config.warmup_steps, num_steps // 2)  # A short run still reaches its learning rate.
+    return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup_steps, num_steps)
 
 
 def _teacher(config: Config, sar_channels: int) -> Teacher:

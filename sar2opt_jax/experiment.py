@@ -1,38 +1,42 @@
 """One run from its first stage to its report, in one workdir.
 
+WORKDIR/.lock                  held by the run that is at work
 WORKDIR/config.json            what the run is
 WORKDIR/metrics.jsonl          one line a logged step, with stage and step
 WORKDIR/events/STAGE/          the same for TensorBoard
 WORKDIR/previews/STAGE_STEP.png
 WORKDIR/STAGE/checkpoints/STEP/{state,data,export,meta}
 WORKDIR/report/                figures and tables of the evaluation
+WORKDIR/replay/STAGE_STEP.*    what a repeated step did
 """
 
 import dataclasses
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from clu import parameter_overview
 from jax.experimental import multihost_utils
+from PIL import Image
 
 from sar2opt_jax import exports
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.diffusion.translation import Method
-from sar2opt_jax.engine import loop
+from sar2opt_jax.engine import checkpoint, lock, loop
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.engine.replay import replay
 from sar2opt_jax.engine.writer import make_writer
 from sar2opt_jax.evaluation import report
 from sar2opt_jax.evaluation.evaluate import Contender, run
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.evaluation.floor import LinearFloor
-from sar2opt_jax.types import Export, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +54,7 @@ class StagePlan:
       objective: the stage.
       num_steps: optimiser steps.
       seed: of its parameters, its noise and its data order.
+      learning_rate: at a number of steps taken.
       description: saved beside every export.
     """
 
@@ -57,6 +62,7 @@ class StagePlan:
     objective: Stage
     num_steps: int
     seed: int
+    learning_rate: Callable[[int], float]
     description: Mapping[str, Any]
 
 
@@ -123,22 +129,55 @@ class Experiment:
     evaluation_settings: EvaluationSettings
 
     def train(self) -> None:
-        """Runs the stages that are not finished yet, one after the other, then evaluates."""
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        if jax.process_index() == 0:
-            write_json(self.workdir / "config.json", self.config)
-        export = self.teacher_export
-        for plan in self.plans:
-            export = self._train_stage(plan, export)
-        if jax.process_index() == 0 and not self._is_evaluated():
-            self.evaluate(self.contenders())
+        """Runs the stages that are not finished yet, one after the other, then evaluates.
+
+        Raises:
+          lock.WorkdirError: where another run is at work in the workdir, or it cannot be written to.
+        """
+        with lock.hold(self.workdir):
+            if jax.process_index() == 0:
+                write_json(self.workdir / "config.json", self.config)
+            export = self.teacher_export
+            for plan in self.plans:
+                export = self._train_stage(plan, export)
+            if jax.process_index() == 0 and not self._is_evaluated():
+                self.evaluate(self.contenders())
         # The others stay until then: a process that leaves brings the rest down.
         multihost_utils.sync_global_devices("the run is evaluated")
 
     def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
         settings = self.train_settings
+        parts = self._parts(plan, export)
+        with (
+            self._checkpoints(plan) as checkpoints,
+            make_writer(self.workdir, stage=plan.name) as writer,
+        ):
+            return loop.train(
+                plan.objective,
+                name=plan.name,
+                num_steps=plan.num_steps,
+                parallel=parts.parallel,
+                batches=parts.batches,
+                checkpoints=checkpoints,
+                writer=writer,
+                rng=parts.rng,
+                initial=parts.initial,
+                preview=parts.preview,
+                explain=lambda step: self._explain(plan, step),
+                log_every_steps=settings.log_every_steps,
+                preview_every_steps=settings.preview_every_steps,
+                save_every_steps=settings.save_every_steps,
+                nonfinite=settings.nonfinite,
+            )
+
+    def _checkpoints(self, plan: StagePlan) -> Checkpoints:
+        directory = self.workdir / plan.name / "checkpoints"
+        return Checkpoints(directory, keep=self.train_settings.keep_checkpoints, meta=plan.description)
+
+    def _parts(self, plan: StagePlan, export: Export | None) -> "_Parts":
+        """What a stage is run with, from the export of the one before."""
+        settings = self.train_settings
         init_rng, train_rng, preview_rng = jax.random.split(jax.random.key(plan.seed), 3)
-        parallel = DataParallel(plan.objective, mapping=settings.mapping, micro_batches=settings.micro_batches)
         batches = pipeline.training_batches(
             self.training_data,
             image_size=self.image_size,
@@ -163,27 +202,72 @@ class Experiment:
         def preview(export: Export) -> np.ndarray:
             return grid(samples.sar, samples.optical, np.asarray(translate(export, samples.sar, preview_rng)))
 
-        directory = self.workdir / plan.name / "checkpoints"
-        with (
-            Checkpoints(directory, keep=settings.keep_checkpoints, meta=plan.description) as checkpoints,
-            make_writer(self.workdir, stage=plan.name) as writer,
-        ):
-            return loop.train(
+        return _Parts(
+            parallel=DataParallel(plan.objective, mapping=settings.mapping, micro_batches=settings.micro_batches),
+            batches=batches,
+            rng=train_rng,
+            initial=initial,
+            preview=preview,
+        )
+
+    def _ids(self, plan: StagePlan, step: int) -> list[str]:
+        return pipeline.ids_of_step(
+            self.training_data, step=step, batch_size=self.train_settings.batch_size, seed=plan.seed
+        )
+
+    def _explain(self, plan: StagePlan, step: int) -> str:
+        rate, ids = plan.learning_rate(step - 1), ", ".join(self._ids(plan, step))
+        return (
+            f"Learning rate {rate:.3g}; examples {ids}. To look at the step again, run the same command with "
+            f"--mode=replay --replay={plan.name}:{step}."
+        )
+
+    def replay(self, stage: str, step: int) -> None:
+        """Repeats a step of this run and writes what each of its examples did to ``replay/STAGE_STEP.json`` and .png.
+
+        Raises:
+          ValueError: for a stage that the run has not, or a step out of its range.
+          FileNotFoundError: where the stage before it has no checkpoint.
+        """
+        names = [plan.name for plan in self.plans]
+        if stage not in names:
+            raise ValueError(f"This run trains no stage {stage!r}; its stages: {', '.join(names)}.")
+        place = names.index(stage)
+        plan = self.plans[place]
+        if not 1 <= step <= plan.num_steps:
+            raise ValueError(f"Stage {stage} has the steps 1 to {plan.num_steps}; got {step}.")
+        export = self.teacher_export
+        if place > 0:
+            export = checkpoint.load_export(self.workdir, stage=names[place - 1])[0]
+        parts = self._parts(plan, export)
+        with lock.hold(self.workdir), self._checkpoints(plan) as checkpoints:
+            replayed = replay(
                 plan.objective,
-                name=plan.name,
-                num_steps=plan.num_steps,
-                parallel=parallel,
-                batches=batches,
+                step=step,
+                parallel=parts.parallel,
+                batches=parts.batches,
                 checkpoints=checkpoints,
-                writer=writer,
-                rng=train_rng,
-                initial=initial,
-                preview=preview,
-                log_every_steps=settings.log_every_steps,
-                preview_every_steps=settings.preview_every_steps,
-                save_every_steps=settings.save_every_steps,
-                nonfinite=settings.nonfinite,
+                rng=parts.rng,
+                initial=parts.initial,
             )
+        ids = self._ids(plan, step)
+        for i, (name, values) in enumerate(zip(ids, replayed.examples, strict=True)):
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            logger.info("%s %s: %s", "NOT FINITE" if i in replayed.suspects else "finite", name, shown)
+        directory = self.workdir / "replay"
+        directory.mkdir(exist_ok=True)
+        batch = replayed.batch
+        translated = jax.jit(plan.objective.preview)(replayed.export, batch.sar, parts.rng)
+        path = directory / f"{stage}_{step:07d}"
+        Image.fromarray(grid(batch.sar, batch.optical, np.nan_to_num(translated))).save(path.with_suffix(".png"))
+        examples = [{"id": name, **values} for name, values in zip(ids, replayed.examples, strict=True)]
+        found = {"stage": stage, "step": step, "from_checkpoint": replayed.start}
+        found |= {"learning_rate": float(plan.learning_rate(step - 1)), "metrics": replayed.metrics}
+        write_json(path.with_suffix(".json"), found | {"examples": examples})
+        logger.info(
+            "Step %d of stage %s, gone to from step %d: %d of %d examples are not finite by themselves; see %s.json.",
+            step, stage, replayed.start, len(replayed.suspects), len(ids), path,
+        )  # fmt: skip
 
     def evaluate(self, contenders: list[Contender]) -> None:
         """Compares ``contenders`` and the linear floor on the evaluation split and writes ``report/``."""
@@ -235,6 +319,16 @@ class Experiment:
         """Whether the report that is there was made by exactly this config."""
         written = self.workdir / "report" / "results.json"
         return written.exists() and json.loads(written.read_text())["config"] == self.config
+
+
+class _Parts(NamedTuple):
+    """What ``loop.train`` and ``replay`` take of a stage."""
+
+    parallel: DataParallel
+    batches: Iterator[Batch]
+    rng: Array
+    initial: Callable[[], PyTree]
+    preview: Callable[[Export], np.ndarray]
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -10,6 +10,8 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from sar2opt_jax import build
+from sar2opt_jax.engine.checkpoint import SaveError
+from sar2opt_jax.engine.lock import WorkdirError
 from sar2opt_jax.engine.loop import Interrupted
 
 INTERRUPTED_STATUS = 75
@@ -17,7 +19,10 @@ INTERRUPTED_STATUS = 75
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, a preset after a colon: configs/acd.py:sen12.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; default runs/CONFIG-PRESET.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "train ends with an evaluation; evaluate repeats it.")
+_MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "evaluate", "replay"], "train ends with an evaluation; evaluate repeats it."
+)
+_REPLAY = flags.DEFINE_string("replay", None, "STAGE:STEP, for --mode=replay: a step to look at example by example.")
 _MULTIHOST = flags.DEFINE_bool("multihost", False, "One of several processes: initialise jax.distributed.")
 
 
@@ -31,14 +36,30 @@ def main(argv: list[str]) -> None:
     try:
         experiment = build.experiment(_CONFIG.value, workdir=_WORKDIR.value)
         contenders = experiment.contenders() if _MODE.value == "evaluate" else []
+        replayed = parse_step(_REPLAY.value) if _MODE.value == "replay" else None
     except (ValueError, OSError) as error:
         # What the user can mend is said in one sentence, before anything runs; later errors keep their traceback.
         sys.exit(f"{type(error).__name__}: {error}")
     try:
-        experiment.evaluate(contenders) if _MODE.value == "evaluate" else experiment.train()
+        if replayed is not None:
+            experiment.replay(*replayed)
+        elif _MODE.value == "evaluate":
+            experiment.evaluate(contenders)
+        else:
+            experiment.train()
     except Interrupted as interrupted:
         logging.getLogger("sar2opt_jax").warning("%s", interrupted)
         sys.exit(INTERRUPTED_STATUS)
+    except (WorkdirError, SaveError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def parse_step(text: str | None) -> tuple[str, int]:
+    """Reads ``STAGE:STEP``. Raises ValueError for anything else."""
+    stage, _, step = (text or "").partition(":")
+    if not stage or not step.isdecimal():
+        raise ValueError(f"--mode=replay asks for --replay=STAGE:STEP, such as teacher:1200; got {text!r}.")
+    return stage, int(step)
 
 
 def show_log(*, verbose: bool) -> None:

@@ -29,6 +29,8 @@ COMMANDS = (
     "scene",
     "interop",
     "engine.loop",
+    "engine.checkpoint",
+    "engine.lock",
     "data.scaling",
     "diffusion.translation",
 )

@@ -11,7 +11,7 @@ from PIL import Image
 from configs.base import get_base
 from sar2opt_jax import build, exports, translate
 from sar2opt_jax.engine.parallel import DataParallel
-from sar2opt_jax.main import parse
+from sar2opt_jax.main import parse, parse_step
 from tfds_builders.prepare import prepare
 
 
@@ -162,3 +162,36 @@ def test_bad_flag_is_one_sentence(flag, message, monkeypatch):
         parse(sys.argv)
     assert message in str(exit.value)
     assert "\n" not in str(exit.value)
+
+
+def test_step_is_replayed_with_its_ids(finished, data_dir, caplog):
+    experiment = build.experiment(smoke(data_dir), workdir=str(finished))
+    with caplog.at_level("INFO", logger="sar2opt_jax"):
+        experiment.replay("adversarial", 2)
+    found = json.loads((finished / "replay" / "adversarial_0000002.json").read_text())
+    assert found["from_checkpoint"] == 0 and len(found["examples"]) == 4
+    assert all(f"finite {example['id']}: " in caplog.text for example in found["examples"])
+    assert {"loss/consistency", "loss/discriminator", "grad_norm/student"} <= found["metrics"].keys()
+    with Image.open(finished / "replay" / "adversarial_0000002.png") as picture:
+        assert picture.mode == "RGB"
+    with pytest.raises(ValueError, match="This run trains no stage 'distill'; its stages: teacher, adversarial"):
+        experiment.replay("distill", 2)
+    with pytest.raises(ValueError, match="Stage teacher has the steps 1 to 8; got 9"):
+        experiment.replay("teacher", 9)
+
+
+def test_nonfinite_run_names_rate_and_examples_and_how_to_replay(data_dir, tmp_path):
+    config = smoke(data_dir, teacher__num_steps=2)
+    config.teacher.optimizer.learning_rate = float("inf")
+    config.teacher.optimizer.clip_norm = float("inf")
+    with pytest.raises(
+        FloatingPointError, match=r"Learning rate .*; examples .+, .+, .+, .+\. To look at the step"
+    ) as error:
+        build.experiment(config, workdir=str(tmp_path / "run")).train()
+    assert "--mode=replay --replay=teacher:2" in str(error.value)
+
+
+@pytest.mark.parametrize("text", [None, "teacher", "teacher:", ":3", "teacher:x"])
+def test_step_to_replay_that_cannot_be_read_raises(text):
+    with pytest.raises(ValueError, match="--replay=STAGE:STEP, such as teacher:1200; got"):
+        parse_step(text)

@@ -2,9 +2,13 @@
 
 A checkpoint holds four items: ``state``, the stage's pytree; ``data``, the position of the input pipeline; ``export``,
 the networks for the next stage, evaluation and translation; ``meta``, JSON that describes the export, so that it can
-be used without a config. It has its name only when it is whole: a save that was killed leaves no checkpoint.
+be used without a config. It has its name only when it is whole: a save that was killed leaves no checkpoint. Beside the
+items stand the digests of their files, which are verified when it is read.
 """
 
+import contextlib
+import itertools
+import json
 import logging
 import os
 import re
@@ -18,12 +22,19 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 
+from sar2opt_jax.engine import digests
 from sar2opt_jax.types import Export, PyTree
 
 logger = logging.getLogger(__name__)
 
 STAGE_ORDER = ("adversarial", "distill", "teacher")
 """Which stage's export stands for a workdir, best first."""
+
+ITEMS = ("state", "data", "export", "meta")
+
+
+class SaveError(OSError):
+    """The last save of a run failed; what was saved before it is whole."""
 
 
 class Checkpoints:
@@ -43,15 +54,31 @@ class Checkpoints:
         if keep < 1:
             raise ValueError(f"keep_checkpoints must be at least 1; got {keep}.")
         self.directory = epath.Path(os.path.abspath(directory) if "://" not in str(directory) else directory)
-        self._meta = dict(meta)
-        # What a killed save left behind is as large as a checkpoint, and of no use.
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._meta, self._keep = dict(meta), keep
+        self._saving: int | None = None
+        self._failed: tuple[int, Exception] | None = None
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep,
+            create=True,
+            # What a killed save left behind is as large as a checkpoint, and of no use.
+            cleanup_tmp_directories=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+        )
+        return ocp.CheckpointManager(self.directory, options=options)
+
+    def _write_digests(self) -> None:
+        # Called in the background when every file of a checkpoint is written and before it is given its name.
+        # Where files cannot be renamed, as in a bucket, it has its name from the beginning.
+        digests.write(next(iter(self.directory.glob(f"{self._saving}.*")), self.directory / str(self._saving)))
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._finish_save()
         self._manager.close()
 
     def latest_step(self) -> int | None:
@@ -61,6 +88,9 @@ class Checkpoints:
     def save(self, step: int, state: PyTree, batches: Any, export: Export, *, progress: Mapping[str, Any]) -> None:
         """Saves in the background what the device holds now; returns when it may be changed again.
 
+        A save that fails, on a full disk say, is reported when the next one begins, and what it left is removed; the
+        checkpoints before it stay. Only ``wait`` raises for it. In several processes it raises at once.
+
         Args:
           step: optimiser steps taken.
           state: of the stage.
@@ -68,22 +98,50 @@ class Checkpoints:
           export: of the stage at this state.
           progress: plain JSON that ``restore`` gives back.
         """
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                data=grain.checkpoint.CheckpointSave(batches),
-                export=ocp.args.StandardSave(export),
-                meta=ocp.args.JsonSave({**self._meta, "step": step, "progress": dict(progress)}),
-            ),
+        self._finish_save()
+        self._saving, self._failed = step, None
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            data=grain.checkpoint.CheckpointSave(batches),
+            export=ocp.args.StandardSave(export),
+            meta=ocp.args.JsonSave({**self._meta, "step": step, "progress": dict(progress)}),
         )
+        try:
+            self._manager.save(step, args=items)
+        except Exception as error:  # Whatever a full or broken disk makes Orbax, Grain or TensorStore raise.
+            self._mend(error)
+
+    def _finish_save(self) -> None:
+        """Waits for the save under way, if any."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            self._mend(error)
+
+    def _mend(self, error: Exception) -> None:
+        if jax.process_count() > 1 or self._saving is None:  # The others wait for a save that will not come.
+            raise error
+        self._failed = self._saving, error
+        # The manager counts the failed checkpoint among the kept; a new one reads the directory again and clears it.
+        with contextlib.suppress(Exception):
+            self._manager.close()
+        _remove_torn(self.directory)
+        self._manager = self._open()
+        logger.error(
+            "Checkpoint %s could not be written: %s. %s; the next save tries again.",
+            self.directory / str(self._saving), _first_line(error), self._newest_whole(),
+        )  # fmt: skip
+
+    def _newest_whole(self) -> str:
+        latest = self.latest_step()
+        return "There is no whole one" if latest is None else f"The newest whole one is of step {latest}"
 
     def restore(self, state: PyTree, batches: Any) -> tuple[PyTree, int, dict[str, Any]]:
         """Goes back to the newest checkpoint that can be read.
 
-        One that cannot is said aloud and, once an older one has been read, moved aside under the name
-        ``unreadable.STEP``: never deleted. Where none can be read all stay where they are, so that no later run takes
-        the directory for an empty one and starts again.
+        One that cannot, is damaged, or is another stage's is said aloud with the reason and, once an older one has been
+        read, moved aside under the name ``unreadable.STEP``: never deleted. Where none can be read all stay where they
+        are, so that no later run takes the directory for an empty one and starts again.
 
         Args:
           state: one of the same structure and shapes, laid out as the restored one shall be.
@@ -101,6 +159,7 @@ class Checkpoints:
         errors: dict[int, Exception] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
+                self._check(step)
                 restored, meta = self._read(step, template, batches)
             except Exception as error:  # Whatever a damaged file makes Orbax, Grain or TensorStore raise.
                 errors[step] = error
@@ -114,6 +173,32 @@ class Checkpoints:
             f"None of the checkpoints in {self.directory} can be read (steps {', '.join(map(str, errors))}). They are "
             f"damaged, or of a stage with another network or optimiser. The newest: {errors[max(errors)]}"
         )
+
+    def _check(self, step: int) -> None:
+        """Raises ValueError, in all processes alike, for a checkpoint that is damaged or another stage's."""
+        wrong = ""
+        if jax.process_index() == 0:
+            wrong = self._what_is_wrong(self.directory / str(step))
+        if jax.process_count() > 1:
+            text = np.zeros(1000, np.uint8)
+            encoded = wrong.encode()[: text.size]
+            text[: len(encoded)] = list(encoded)
+            text = np.asarray(multihost_utils.broadcast_one_to_all(text))
+            wrong = bytes(text).rstrip(b"\0").decode(errors="replace")
+        if wrong:
+            raise ValueError(wrong)
+
+    def _what_is_wrong(self, checkpoint: epath.Path) -> str:
+        found = digests.faults(checkpoint)
+        if found:
+            return f"it is damaged: {'; '.join(found[:3])}{'; and more' if found[3:] else ''}."
+        missing = [item for item in ITEMS if not (checkpoint / item).is_dir()]
+        if missing:
+            return f"it is damaged: {', '.join(missing)} is missing."
+        stage = json.loads((checkpoint / "meta" / "metadata").read_text()).get("stage")
+        if stage != self._meta.get("stage"):
+            return f"it is a checkpoint of stage {stage!r}; expected one of stage {self._meta.get('stage')!r}."
+        return ""
 
     def _read(self, step: int, template: PyTree, batches: Any) -> tuple[PyTree, dict[str, Any]]:
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(template), "meta": ocp.args.JsonRestore()}
@@ -130,17 +215,52 @@ class Checkpoints:
         if not steps:
             return
         for step in steps if jax.process_index() == 0 else ():
-            (self.directory / str(step)).rename(self.directory / f"unreadable.{step}")
+            names = itertools.chain([f"unreadable.{step}"], (f"unreadable.{step}.{i}" for i in itertools.count(2)))
+            free = next(name for name in names if not (self.directory / name).exists())
+            (self.directory / str(step)).rename(self.directory / free)
         multihost_utils.sync_global_devices("unreadable checkpoints are moved aside")
         self._manager.reload()
 
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints."""
+        return list(self._manager.all_steps())
+
+    def restore_step(self, step: int, state: PyTree, batches: Any) -> PyTree:
+        """The state of one checkpoint; arguments as of ``restore``."""
+        return self._read(step, state, batches)[0]
+
     def wait(self) -> None:
-        """Until all that was saved is on the disk."""
-        self._manager.wait_until_finished()
+        """Until all that was saved is on the disk. Raises SaveError where the last save failed."""
+        self._finish_save()
+        if self._failed is not None:
+            step, error = self._failed
+            raise SaveError(
+                f"The state of step {step} could not be saved in {self.directory}: {_first_line(error)}. "
+                f"{self._newest_whole()}; once this is mended, the same command goes on from there."
+            ) from error
 
     def interruption_noticed(self, step: int) -> bool:
         """Whether any of several processes was told to stop, for all at the same step."""
         return jax.process_count() > 1 and self._manager.reached_preemption(step)
+
+
+def save_export(directory: str | os.PathLike[str], export: Export, *, meta: Mapping[str, Any], step: int) -> None:
+    """Writes a checkpoint that is handed on but not resumed: it has the items ``export`` and ``meta`` alone.
+
+    Args:
+      directory: ``WORKDIR/STAGE/checkpoints``, new or empty.
+      export: the networks; returns when they are on the disk.
+      meta: their description.
+      step: optimiser steps they were trained for; the checkpoint's name.
+    """
+    root = epath.Path(os.path.abspath(directory))
+    with ocp.CheckpointManager(root) as manager:
+        items = {
+            "export": ocp.args.StandardSave(export),
+            "meta": ocp.args.JsonSave({**meta, "step": step, "progress": {}}),
+        }
+        manager.save(step, args=ocp.args.Composite(**items))
+    digests.write(root / str(step))
 
 
 def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tuple[Export, dict[str, Any], int]:
@@ -154,7 +274,7 @@ def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tu
 
     Raises:
       FileNotFoundError: where there is no checkpoint.
-      ValueError: where ``path`` is a checkpoint of another stage.
+      ValueError: where ``path`` is a checkpoint of another stage, or damaged.
     """
     root = epath.Path(os.path.abspath(os.path.expanduser(path)) if "://" not in str(path) else path)
     stages = STAGE_ORDER if stage is None else (stage,)
@@ -167,6 +287,12 @@ def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tu
         there = sorted(entry.name for entry in root.iterdir())[:10] if root.is_dir() else []
         what = f"There: {', '.join(there) or 'nothing'}." if root.exists() else "It does not exist."
         raise FileNotFoundError(f"No checkpoint in {root}: expected {wanted} below it. {what}")
+    damage = digests.faults(found, items=("export", "meta"))
+    if damage:
+        raise ValueError(
+            f"{found} is damaged: {'; '.join(damage[:3])}. Name an older checkpoint, or run the training again: it "
+            "goes back to the newest whole one."
+        )
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="export"
     )
@@ -190,3 +316,14 @@ def _newest(directory: epath.Path) -> epath.Path | None:
         return None
     steps = [int(entry.name) for entry in directory.iterdir() if re.fullmatch(r"\d+", entry.name)]
     return directory / str(max(steps)) if steps else None
+
+
+def _remove_torn(directory: epath.Path) -> None:
+    """Removes what a failed save left; a checkpoint under its own name is never touched."""
+    for entry in directory.glob("*.orbax-checkpoint-tmp*"):
+        with contextlib.suppress(OSError):
+            entry.rmtree()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -41,6 +41,7 @@ def train(
     rng: Array,
     initial: Callable[[], PyTree],
     preview: Callable[[Export], np.ndarray],
+    explain: Callable[[int], str],
     log_every_steps: int,
     preview_every_steps: int,
     save_every_steps: int,
@@ -62,6 +63,7 @@ def train(
       rng: the key of all noise; steps and examples are folded in.
       initial: makes the state before the first step.
       preview: makes a picture of an export, [height, width, 3] uint8.
+      explain: what a person should know of a step whose loss or gradient is not finite.
       log_every_steps: a logged value is the mean over as many steps.
       preview_every_steps: how often a picture is made.
       save_every_steps: how often all is saved; always after the last step.
@@ -73,7 +75,8 @@ def train(
     Raises:
       Interrupted: after SIGTERM or SIGINT, when all is saved.
       FloatingPointError: for a loss or gradient that is not finite, unless it is to be skipped.
-      ValueError: for a number of steps below 1, or a checkpoint of a longer run.
+      SaveError: where the last save failed, on a full disk say; those before it are only reported.
+      ValueError: for a number of steps below 1, a checkpoint of a longer run, or where none can be read.
     """
     every_steps = {"log": log_every_steps, "preview": preview_every_steps, "save": save_every_steps}
     for what, steps in every_steps.items():
@@ -81,16 +84,21 @@ def train(
             raise ValueError(f"{what}_every_steps must be at least 1; got {steps}.")
     latest = checkpoints.latest_step()
     if latest == num_steps:
-        logger.info("Stage %s is finished: %d steps.", name, num_steps)
-        return checkpoint.load_export(checkpoints.directory)[0]
-    if latest is not None and latest > num_steps:
-        raise ValueError(
-            f"Stage {name} stands at step {latest} in {checkpoints.directory}, beyond num_steps ({num_steps}). "
-            "Choose another workdir for a shorter run."
-        )
-    state, step, meter = parallel.place(initial()), 0, Meter(name, log_every_steps, writer, nonfinite)
+        try:
+            export = checkpoint.load_export(checkpoints.directory, stage=name)[0]
+        except Exception as error:  # Whatever a damaged file raises: then an older checkpoint is gone back to.
+            logger.error("The last checkpoint of stage %s cannot be used: %s", name, error)
+        else:
+            logger.info("Stage %s is finished: %d steps.", name, num_steps)
+            return export
+    state, step, meter = parallel.place(initial()), 0, Meter(name, log_every_steps, writer, nonfinite, explain)
     if latest is not None:
         state, step, progress = checkpoints.restore(state, batches)
+        if step > num_steps:
+            raise ValueError(
+                f"Stage {name} stands at step {step} in {checkpoints.directory}, beyond num_steps ({num_steps}). "
+                "Choose another workdir for a shorter run."
+            )
         meter.restore(progress)
         logger.info("Stage %s goes on from step %d.", name, step)
     writer.resume(step)
@@ -128,9 +136,10 @@ def train(
 class Meter:
     """Averages metrics between logged steps, reading each step's when the next one has been started."""
 
-    def __init__(self, stage: str, every_steps: int, writer: Writer, nonfinite: str):
-        """Reports to ``writer`` at every multiple of ``every_steps``."""
-        self.stage, self.every_steps, self.writer, self.nonfinite = stage, every_steps, writer, nonfinite
+    def __init__(self, stage: str, every_steps: int, writer: Writer, nonfinite: str, explain: Callable[[int], str]):
+        """Reports to ``writer`` at every multiple of ``every_steps``; the others are ``train``'s."""
+        self.stage, self.every_steps, self.writer = stage, every_steps, writer
+        self.nonfinite, self.explain = nonfinite, explain
         self._bar: Any = None
         self._waiting: tuple[int, Metrics, int] | None = None
         self._sums: dict[str, float] = {}
@@ -161,14 +170,16 @@ class Meter:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         finite = values.pop("finite") == 1
         if not finite:
-            where = f"Stage {self.stage}, step {step}: a loss or gradient is not finite ({values})."
+            where = (
+                f"Stage {self.stage}, step {step}: a loss or gradient is not finite ({values}). {self.explain(step)}"
+            )
             if self.nonfinite == "stop":
                 raise FloatingPointError(
                     f"{where} The state of step {step - 1} stands; the newest checkpoint is whole. Lower the learning "
                     "rate, use float32, or go over such steps with --config.train.nonfinite=skip."
                 )
             with tqdm.external_write_mode():
-                logger.warning("%s It is skipped.", where)
+                logger.warning("%s The step is skipped.", where)
         self._counts["steps"] += 1
         self._counts["finite_steps"] += finite
         if self._since is None:

@@ -5,7 +5,7 @@ comes from the examples' positions in the run: one global batch gives the same s
 any number of micro-batches, up to the order of summation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -109,7 +109,7 @@ def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, 
 
     def step(state: Any, batch: Batch, rng: Array) -> tuple[Any, Metrics]:
         grads, metrics = jax.lax.pmean(_mean_over_micro_batches(stage, state, batch, rng), AXIS)
-        metrics |= {f"grad_norm/{name}": _norm(tree) for name, tree in grads.items()}
+        metrics |= gradient_norms(grads)
         # A norm is finite only where every gradient is, and its square: AdamW makes no infinity of those. To look at
         # every leaf of the new state instead costs XLA minutes of compiling on a CPU.
         finite = jax.lax.optimization_barrier(jnp.all(jnp.isfinite(jnp.stack(list(metrics.values())))))
@@ -118,6 +118,11 @@ def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, 
         return state, {**metrics, "finite": finite.astype(jnp.float32)}
 
     return step
+
+
+def gradient_norms(grads: Mapping[str, PyTree]) -> Metrics:
+    """``grad_norm/NETWORK``, the L2 norm of all gradients of each network."""
+    return {f"grad_norm/{name}": _norm(tree) for name, tree in grads.items()}
 
 
 def _norm(tree: PyTree) -> Array:

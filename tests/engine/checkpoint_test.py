@@ -1,10 +1,17 @@
+import resource
+import shutil
+import threading
+import time
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from sar2opt_jax.engine.checkpoint import Checkpoints, load_export
+from sar2opt_jax.engine import digests
+from sar2opt_jax.engine.checkpoint import ITEMS, Checkpoints, SaveError, load_export
 from sar2opt_jax.engine.parallel import DataParallel
 
 META = {"stage": "teacher", "model": {"widths": [32, 64]}, "consistency": None}
@@ -64,19 +71,136 @@ def test_only_the_newest_are_kept(write, directory):
         Checkpoints(directory, keep=0, meta=META)
 
 
-@pytest.mark.parametrize("item", ["state", "data", "meta"])
-def test_damaged_newest_checkpoint_gives_way_to_the_one_before(write, directory, linear_stage, batches, caplog, item):
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+DAMAGES = {flip: "is not what was written", truncate: "is not what was written", Path.unlink: "is missing"}
+
+
+@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damaged_newest_checkpoint_gives_way_to_the_one_before(
+    write, directory, linear_stage, batches, caplog, item, damage
+):
     saved = write(steps=[2, 5])
-    for path in (directory / "5" / item).rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"damaged")
+    files = [path for path in (directory / "5" / item).rglob("*") if path.is_file() and "commit" not in path.name]
+    victim = max(files, key=lambda path: path.stat().st_size)
+    damage(victim)
     iterator = batches()
     state, step, _ = restore(directory, linear_stage(optax.adam(0.1)), iterator)
     assert step == 2
     assert_equal(state, saved[2])
     np.testing.assert_array_equal(next(iterator).index, np.arange(16, 24))
-    assert f"Checkpoint {directory / '5'} cannot be read" in caplog.text
+    name = victim.relative_to(directory / "5")
+    assert f"Checkpoint {directory / '5'} cannot be read: it is damaged: {name} {DAMAGES[damage]}" in caplog.text
     assert sorted(entry.name for entry in directory.iterdir()) == ["2", "unreadable.5"]
+
+
+def test_item_that_is_missing_altogether_is_noticed_without_digests(write, directory, linear_stage, batches, caplog):
+    write(steps=[2, 5])
+    (directory / "5" / digests.FILE).unlink()
+    shutil.rmtree(directory / "5" / "export")
+    assert restore(directory, linear_stage(optax.adam(0.1)), batches())[1] == 2
+    assert "it is damaged: export is missing" in caplog.text
+
+
+def test_damage_that_the_library_finds_counts_without_digests(write, directory, linear_stage, batches, caplog):
+    write(steps=[2, 5])
+    (directory / "5" / digests.FILE).unlink()
+    for path in (directory / "5" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    assert restore(directory, linear_stage(optax.adam(0.1)), batches())[1] == 2
+    assert f"Checkpoint {directory / '5'} cannot be read" in caplog.text
+
+
+def test_checkpoint_of_another_stage_is_not_taken(write, directory, tmp_path, linear_stage, batches, caplog):
+    write(steps=[2, 5])
+    stage, other = linear_stage(optax.adam(0.1)), tmp_path / "distill" / "checkpoints"
+    with Checkpoints(other, keep=2, meta={"stage": "distill"}) as checkpoints:
+        state = stage.init(KEY)
+        checkpoints.save(3, state, batches(), stage.export(state), progress={})
+    shutil.copytree(directory / "5", other / "7")
+    with Checkpoints(other, keep=2, meta={"stage": "distill"}) as checkpoints:
+        _, step, _ = checkpoints.restore(DataParallel(stage).place(stage.init(KEY)), batches())
+    assert step == 3
+    assert "it is a checkpoint of stage 'teacher'; expected one of stage 'distill'" in caplog.text
+    assert sorted(entry.name for entry in other.iterdir()) == ["3", "unreadable.7"]
+
+
+def test_nothing_that_was_moved_aside_is_overwritten(write, directory, linear_stage, batches):
+    write(steps=[2, 5])
+    (directory / "unreadable.5").mkdir()
+    (directory / "unreadable.5" / "kept").touch()
+    (directory / "5" / "meta" / "metadata").unlink()
+    restore(directory, linear_stage(optax.adam(0.1)), batches())
+    assert sorted(entry.name for entry in directory.iterdir()) == ["2", "unreadable.5", "unreadable.5.2"]
+    assert (directory / "unreadable.5" / "kept").exists()
+
+
+@pytest.fixture
+def disk_is_full():
+    """A switch: no file of this process may grow beyond a few bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def switch(full):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10 if full else soft, hard))
+
+    yield switch
+    switch(False)
+
+
+# The library's own threads trip over a save that failed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_failed_save_is_reported_removed_and_tried_again(directory, linear_stage, batches, disk_is_full, caplog):
+    stage, iterator = linear_stage(), batches()
+    state = stage.init(KEY)
+    with Checkpoints(directory, keep=1, meta=META) as checkpoints:
+        for step, full in [(1, False), (2, True), (3, True), (4, False)]:
+            disk_is_full(full)
+            checkpoints.save(step, state, iterator, stage.export(state), progress={})
+            if not full:
+                checkpoints.wait()
+            else:
+                with pytest.raises(SaveError, match=f"state of step {step} could not be saved in .*is of step 1;"):
+                    checkpoints.wait()
+                assert [entry.name for entry in directory.iterdir()] == ["1"]
+                assert load_export(directory)[2] == 1
+    assert [entry.name for entry in directory.iterdir()] == ["4"]
+    assert f"Checkpoint {directory / '2'} could not be written: " in caplog.text
+    assert "The newest whole one is of step 1; the next save tries again." in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_failed_save_does_not_raise_before_the_end(directory, linear_stage, batches, disk_is_full, caplog):
+    stage, iterator = linear_stage(), batches()
+    state = stage.init(KEY)
+    with Checkpoints(directory, keep=1, meta=META) as checkpoints:
+        disk_is_full(True)
+        checkpoints.save(1, state, iterator, stage.export(state), progress={})
+        while "async_save" in {thread.name for thread in threading.enumerate()}:
+            time.sleep(0.01)
+        disk_is_full(False)
+        checkpoints.save(2, state, iterator, stage.export(state), progress={})
+        checkpoints.wait()
+    assert "could not be written" in caplog.text and "There is no whole one; the next" in caplog.text
+    assert [entry.name for entry in directory.iterdir()] == ["2"]
+
+
+def test_load_export_of_a_damaged_one_raises_and_names_the_file(write, directory):
+    write(steps=[2, 5])
+    flip(directory / "5" / "meta" / "metadata")
+    with pytest.raises(ValueError, match=r"teacher/checkpoints/5 is damaged: meta/metadata is not what was written"):
+        load_export(directory)
+    flip(directory / "2" / "data" / "process_0-of-1.json")  # No part of what is handed on.
+    assert load_export(directory / "2")[2] == 2
 
 
 def test_another_optimiser_raises_and_moves_nothing(write, directory, linear_stage, batches):
@@ -96,6 +220,7 @@ def test_position_is_found_under_another_number_of_processes(write, directory, l
     write(steps=[5])
     data = directory / "5" / "data"
     (data / "process_0-of-1.json").rename(data / "process_0-of-2.json")
+    (directory / "5" / digests.FILE).unlink()
     iterator = batches()
     _, step, _ = restore(directory, linear_stage(optax.adam(0.1)), iterator)
     assert step == 5

@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 import logging
@@ -10,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
-from sar2opt_jax.engine import loop
-from sar2opt_jax.engine.checkpoint import Checkpoints, load_export
+from sar2opt_jax.engine import digests, loop
+from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError, load_export
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import make_writer
 
@@ -54,6 +55,7 @@ def train(linear_stage, batches):
             "nonfinite": "stop",
             "initial": lambda: stage.init(jax.random.key(0)),
             "preview": lambda export: np.full((8, 8, 3), 127, np.uint8),
+            "explain": "How step {} came about.".format,
             **changed,
         }
         workdir.mkdir(exist_ok=True)
@@ -87,8 +89,9 @@ def logged(workdir):
     return [{key: value for key, value in line.items() if not key.endswith("per_second")} for line in found]
 
 
-def saved_steps(workdir):
-    return sorted(int(entry.name) for entry in (workdir / "linear" / "checkpoints").iterdir())
+def saved_steps(workdir, aside=None):
+    names = {entry.name for entry in (workdir / "linear" / "checkpoints").iterdir()}
+    return sorted(int(name) for name in names - {aside})
 
 
 def assert_equal(actual, expected):
@@ -160,6 +163,55 @@ def test_finished_stage_is_not_run_again(train, undisturbed):
     assert (workdir / "metrics.jsonl").read_text() == written
 
 
+def test_finished_stage_with_a_damaged_checkpoint_is_finished_again(train, undisturbed, caplog):
+    workdir, export = undisturbed
+    (workdir / "linear" / "checkpoints" / str(NUM_STEPS) / "meta" / "metadata").write_text("{}")
+    written = logged(workdir)
+    assert_equal(train(workdir), export)
+    assert logged(workdir) == written
+    assert saved_steps(workdir, aside=f"unreadable.{NUM_STEPS}") == [8, NUM_STEPS]
+    assert "The last checkpoint of stage linear cannot be used" in caplog.text
+
+
+@pytest.fixture
+def disk_is_full(monkeypatch):
+    """Fails every save of the given steps, in the background."""
+
+    write = digests.write
+
+    def fail(*steps):
+        def write_digests(directory):
+            if int(directory.name.split(".")[0]) in steps:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(directory)
+
+        monkeypatch.setattr(digests, "write", write_digests)
+
+    return fail
+
+
+def test_full_disk_in_the_middle_changes_nothing(train, tmp_path, undisturbed, disk_is_full, caplog):
+    disk_is_full(4)
+    assert_same_run(tmp_path / "run", train(tmp_path / "run"), undisturbed)
+    assert saved_steps(tmp_path / "run") == [8, 10]
+    assert "could not be written: [Errno 28] No space left on device" in caplog.text
+
+
+def test_full_disk_at_the_end_raises_and_the_next_run_goes_on(train, tmp_path, undisturbed, disk_is_full):
+    disk_is_full(10)
+    with pytest.raises(SaveError, match=r"The state of step 10 could not be saved .*No space left.* is of step 8;"):
+        train(tmp_path / "run")
+    assert saved_steps(tmp_path / "run") == [4, 8]
+    disk_is_full()
+    assert_same_run(tmp_path / "run", train(tmp_path / "run"), undisturbed)
+
+
+def test_full_disk_at_a_signal_raises_instead_of_saying_that_all_is_saved(train, tmp_path, disk_is_full):
+    disk_is_full(6)
+    with pytest.raises(SaveError, match="The state of step 6 could not be saved"):
+        train(tmp_path / "run", disturb=(6, kill(signal.SIGTERM)))
+
+
 def test_run_that_is_already_longer_raises(train, undisturbed):
     with pytest.raises(ValueError, match=r"Stage linear stands at step 10 .* beyond num_steps \(6\)"):
         train(undisturbed[0], num_steps=6)
@@ -172,7 +224,8 @@ def test_number_of_steps_below_one_raises(train, tmp_path, what):
 
 
 def test_nonfinite_step_stops_the_run_before_it_is_saved(train, tmp_path):
-    with pytest.raises(FloatingPointError, match=r"Stage linear, step 8: .* not finite(.|\n)*nonfinite=skip"):
+    message = r"Stage linear, step 8: .* not finite.* How step 8 came about.*nonfinite=skip"
+    with pytest.raises(FloatingPointError, match=message):
         train(tmp_path, disturb=(8, spoil))  # Step 8 would be saved.
     assert saved_steps(tmp_path) == [4]
 

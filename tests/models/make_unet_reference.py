@@ -1,47 +1,21 @@
 """Makes unet_reference.npz: what diffusers' UNet2DModel answers, for unet_test.py to compare with.
 
-Run beside torch and diffusers (the package itself is not needed):  python make_unet_reference.py
+Run where torch, diffusers and this package are installed:  python make_unet_reference.py
 
 Parameters are not stored: ``fill`` makes them from their names, here in diffusers' layout and in the test in ours.
 """
 
 import math
 import pathlib
-import re
 import zlib
 
 import numpy as np
 
+from sar2opt_jax.interop.diffusers import our_name
+
 WIDTHS = (32, 32, 64, 64, 96, 96)  # The levels of the paper's network, narrower.
 TIMES = (3, 977)
 SHAPE = (2, 64, 96)  # Not square, so that exchanged axes are seen.
-
-NAMES = (  # From diffusers' names to ours, one after the other.
-    (r"^(down|up)_blocks\.(\d+)\.", r"\1_\2/"),
-    (r"^mid_block\.", "middle/"),
-    (r"(resnet|attention)s\.(\d+)\.", r"\1_\2/"),
-    (r"(down|up)samplers\.0\.", r"\1sample/"),
-    (r"time_emb_proj", "time"),
-    (r"conv_shortcut", "shortcut"),
-    (r"group_norm", "norm"),
-    (r"to_q", "query"),
-    (r"to_k", "key"),
-    (r"to_v", "value"),
-    (r"to_out\.0", "out"),
-    (r"conv_norm_out", "norm_out"),
-    (r"linear_", "dense"),
-    (r"(norm\w*)\.weight$", r"\1/scale"),
-    (r"\.weight$", "/kernel"),
-    (r"\.bias$", "/bias"),
-    (r"\.", "/"),
-)
-
-
-def our_name(name: str) -> str:
-    """Such as ``down_0/resnet_1/conv1/kernel`` for ``down_blocks.0.resnets.1.conv1.weight``."""
-    for pattern, ours in NAMES:
-        name = re.sub(pattern, ours, name)
-    return name
 
 
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,0 +1,63 @@
+"""One run in a workdir at a time."""
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+logger = logging.getLogger(__name__)
+
+FILE = ".lock"
+
+
+class WorkdirError(OSError):
+    """A workdir that a run cannot have: another run holds it, or nothing can be written there."""
+
+
+@contextlib.contextmanager
+def hold(workdir: Path) -> Iterator[None]:
+    """Makes a workdir and keeps all other runs out of it, by a lock of the operating system on ``WORKDIR/.lock``.
+
+    A process that dies, however it dies, gives the lock back: there is nothing to clean up. Of several processes of
+    one run the first holds it. Where the file system knows no locks, that is said and the run goes on without.
+
+    Args:
+      workdir: a directory, made where it is missing.
+
+    Raises:
+      WorkdirError: where another run holds it, or it cannot be written to.
+    """
+    if jax.process_index() != 0:
+        yield
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(workdir / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise WorkdirError(
+            f"The workdir {workdir} cannot be written to ({error.strerror}). Choose another one with --workdir."
+        ) from error
+    try:
+        _lock(descriptor, workdir)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, workdir: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "unknown"
+        raise WorkdirError(
+            f"Another run is at work in {workdir} ({holder}). Wait for it, stop it, or choose another --workdir."
+        ) from None
+    except OSError as error:
+        logger.warning("%s: no lock (%s); nothing keeps a second run out of this workdir.", workdir, error.strerror)
+        return
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)

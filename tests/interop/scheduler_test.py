@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sar2opt_jax.interop import scheduler
+
+REFERENCE = Path(__file__).with_name("reference") / "scheduler" / "scheduler_config.json"
+STUDENT = {
+    "schedule": {"name": "scaled_linear", "num_steps": 1000, "rescale_zero_snr": True},
+    "prediction": "v",
+    "consistency": {"solver_steps": 50, "sigma_data": 0.5},
+}
+
+
+def reference() -> dict:
+    return json.loads(REFERENCE.read_text())
+
+
+def write(described: dict) -> dict:
+    return scheduler.to_config(
+        described["schedule"],
+        prediction=described["prediction"],
+        consistency=described["consistency"],
+        version="0.42.1",
+    )
+
+
+def test_a_student_s_scheduler_is_read_and_written_as_diffusers_does():
+    assert scheduler.from_config(reference(), where="FILE") == STUDENT
+    assert write(STUDENT) == reference()
+
+
+@pytest.mark.parametrize("name", scheduler.SCHEDULES)
+@pytest.mark.parametrize("prediction", scheduler.PREDICTIONS)
+@pytest.mark.parametrize("consistency", [None, {"solver_steps": 25, "sigma_data": 0.5}])
+def test_what_is_written_is_read_again(name, prediction, consistency):
+    schedule = {"name": name, "num_steps": 500, "rescale_zero_snr": prediction != "eps"}
+    described = {"schedule": schedule, "prediction": prediction, "consistency": consistency}
+    assert scheduler.from_config(write(described), where="FILE") == described
+
+
+def test_any_other_scheduler_is_a_teacher_s():
+    found = scheduler.from_config(reference() | {"_class_name": "DPMSolverMultistepScheduler"}, where="FILE")
+    assert found == STUDENT | {"consistency": None}
+
+
+def test_what_old_releases_did_not_say_is_as_it_was_then():
+    old = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "num_train_timesteps": 1000}
+    assert scheduler.from_config(old, where="FILE") == {
+        "schedule": {"name": "linear", "num_steps": 1000, "rescale_zero_snr": False},
+        "prediction": "eps",
+        "consistency": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'; expected linear or scaled_linear or squaredcos"),
+        ({"beta_schedule": None}, "beta_schedule = None; expected linear"),
+        ({"beta_start": 0.001}, "beta_start = 0.001; expected 0.00085, that of schedule scaled_linear"),
+        ({"beta_end": "much"}, "beta_end = 'much'; expected 0.012"),
+        ({"trained_betas": [0.1, 0.2]}, "it has trained_betas; expected a schedule by name"),
+        ({"prediction_type": "flow"}, "prediction_type = 'flow'; expected epsilon or v_prediction or sample"),
+        ({"num_train_timesteps": "all"}, "num_train_timesteps = 'all'; expected a number of at least 2"),
+        ({"timestep_scaling": 1.0}, r"timestep_scaling = 1\.0; expected 10\.0"),
+    ],
+)
+def test_a_schedule_that_is_none_of_ours_is_refused_by_name_and_value(change, message):
+    with pytest.raises(ValueError, match=f"^FILE: {message}"):
+        scheduler.from_config(reference() | change, where="FILE")
+
+
+def test_a_missing_schedule_is_not_guessed():
+    config = reference()
+    del config["beta_start"]
+    with pytest.raises(ValueError, match=r"beta_start is missing; expected 0\.00085"):
+        scheduler.from_config(config, where="FILE")
