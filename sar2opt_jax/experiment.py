@@ -301,14 +301,24 @@ class Experiment:
         logger.info("The report is %s.", self.workdir / "report" / "results.md")
 
     def contenders(self) -> list[Contender]:
-        """Every method of the teacher, then every method of the student.
+        """Every method of the teacher, then every method of the student; of either, where the other is not there.
 
         Raises:
-          FileNotFoundError: where one of them has no checkpoint yet.
+          FileNotFoundError: where neither has a checkpoint yet.
         """
-        models = {"teacher": exports.load_model(self.teacher_path or self.workdir, stage="teacher")}
+        places = {"teacher": (self.teacher_path or self.workdir, "teacher")}
         if self.evaluation_settings.methods["student"]:
-            models["student"] = exports.load_model(self.workdir, stage=self.plans[-1].name)
+            places["student"] = (self.workdir, self.plans[-1].name)
+        models, missing = {}, []
+        for name, (path, stage) in places.items():
+            try:
+                models[name] = exports.load_model(path, stage=stage)
+            except FileNotFoundError as error:
+                missing.append(error)
+        if not models:
+            raise missing[0]
+        for error in missing:
+            logger.warning("Compared without: %s", error)
         return [
             Contender(name=name, translator=model.translator, params=model.params, method=method)
             for name, model in models.items()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -195,3 +196,17 @@ def test_nonfinite_run_names_rate_and_examples_and_how_to_replay(data_dir, tmp_p
 def test_step_to_replay_that_cannot_be_read_raises(text):
     with pytest.raises(ValueError, match="--replay=STAGE:STEP, such as teacher:1200; got"):
         parse_step(text)
+
+
+@pytest.mark.parametrize("stage", ["teacher", "adversarial"])
+def test_either_network_alone_can_be_compared(finished, data_dir, tmp_path, stage, caplog):
+    shutil.copytree(finished / stage, tmp_path / "run" / stage)
+    contenders = build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).contenders()
+    name, other = ("teacher", "adversarial") if stage == "teacher" else ("student", "teacher")
+    assert {contender.name for contender in contenders} == {name}
+    assert f"expected {other}/checkpoints/STEP" in caplog.text
+
+
+def test_comparing_nothing_raises(data_dir, tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected teacher/checkpoints/STEP"):
+        build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).contenders()

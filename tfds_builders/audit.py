@@ -166,7 +166,7 @@ def without_duplicates(
 
 def detail(values: np.ndarray) -> np.ndarray:
     """The detail of an image [height, width, channel], with mean zero and norm one; zeros where there is none."""
-    grey = values.astype(np.float32).mean(axis=-1)
+    grey = np.ma.getdata(values).astype(np.float32).mean(axis=-1)
     fine, coarse = (sigma * max(grey.shape) / 256 for sigma in _DETAIL)
     band = ndimage.gaussian_filter(grey, fine) - ndimage.gaussian_filter(grey, coarse)
     band -= band.mean()

@@ -64,14 +64,18 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """The patch in a file, or None for a file that is none of the dataset's."""
         raise NotImplementedError
 
+    def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[files.BadFile]]:
+        """All pairs below a folder, and the files that cannot be used; see ``files.find_pairs``."""
+        return files.find_pairs(root, self.layout)
+
     def split_of(self, patch: files.Patch) -> str | None:
         """The split of a patch; None leaves it out."""
         return splits.split_of(patch.season, patch.scene)
 
     @property
     def report_path(self) -> Path:
-        """Where the audit and what was left out are written, beside the folder of the version."""
-        return Path(self.data_path).parent / f"audit_{self.version}.json"
+        """See the function ``report_path``."""
+        return report_path(self)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -80,7 +84,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         root = Path(os.fspath(dl_manager.manual_dir))
-        pairs, bad = files.find_pairs(root, self.layout)
+        pairs, bad = self.find_pairs(root)
         if not pairs and not bad:
             raise FileNotFoundError(f"No pairs under {root}: expected files such as {self.expected}.")
         pairs = [pair for pair in pairs if self._wanted(pair.patch)]
@@ -161,10 +165,17 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return members
 
 
-def features(formats: Mapping[files.Kind, Any]) -> tfds.features.FeaturesDict:
-    """What is stored of a pair: the files' own bytes, and where they come from."""
+def report_path(builder: tfds.core.DatasetBuilder) -> Path:
+    """Where the audit and what was left out are written, beside the folder of the version."""
+    return Path(builder.data_path).parent / f"audit_{builder.version}.json"
+
+
+def features(formats: Mapping[files.Kind, files.Format]) -> tfds.features.FeaturesDict:
+    """What is stored of a pair: the two images, and where they come from."""
     images = {
-        kind: tfds.features.Image(shape=(form.size, form.size, form.channels), encoding_format=form.encoding)
+        kind: tfds.features.Tensor(shape=form.shape, dtype=np.uint8, encoding="zlib")
+        if form.encoding == "zlib"
+        else tfds.features.Image(shape=form.shape, encoding_format=form.encoding)
         for kind, form in formats.items()
     }
     texts = {name: tfds.features.Text() for name in ("id", "season", "scene", "terrain")}
@@ -173,8 +184,11 @@ def features(formats: Mapping[files.Kind, Any]) -> tfds.features.FeaturesDict:
 
 def statistics(
     members: Mapping[str, Sequence[files.Pair]], facts: Mapping[str, files.Facts]
-) -> dict[str, dict[str, list[float]]]:
-    """Mean and standard deviation of each channel over all splits, of the values 0 .. 255."""
+) -> dict[str, dict[str, Any]]:
+    """Mean and standard deviation of each channel over all splits, of the values 0 .. 255.
+
+    With them ``missing``: how many pixels have no value in their file, and are counted with what is stored instead.
+    """
     result = {}
     for kind in files.KINDS:
         found = [getattr(facts[pair.patch.id], kind) for pairs in members.values() for pair in pairs]
@@ -183,4 +197,5 @@ def statistics(
         mean_square = np.sum([image.total_square for image in found], axis=0) / pixels
         deviation = np.sqrt(np.maximum(mean_square - mean**2, 0))
         result[kind] = {"mean": mean.round(3).tolist(), "std": deviation.round(3).tolist()}
+        result[kind]["missing"] = sum(image.missing for image in found)
     return result

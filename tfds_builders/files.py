@@ -26,6 +26,7 @@ Kind = Literal["sar", "optical"]
 KINDS: tuple[Kind, Kind] = ("sar", "optical")
 
 _LITTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind; hidden files are passed over as well
+_SIDECARS = (".aux.xml", ".ovr", ".msk", ".tfw", ".pgw", ".jgw", ".wld", ".prj")  # GDAL's, beside an image
 _CHUNK = 16  # pairs handed to a process at a time
 
 
@@ -80,8 +81,20 @@ class BadFilesError(ValueError):
 class Format(Protocol):
     """How the images of one kind are stored in files, and how they go into the dataset. Pickled to processes."""
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height and width in pixels, and channels, of every image in the dataset."""
+        ...
+
+    @property
+    def encoding(self) -> Literal["png", "jpeg", "zlib"]:
+        """Of an image in the dataset: an image file, or an array, compressed."""
+        ...
+
     def read(self, path: Path) -> np.ndarray:
         """The image as the dataset gives it back, [height, width, channel] uint8.
+
+        A masked array where pixels have no value in the file; what is stored in their place lies under the mask.
 
         Raises:
             ValueError: what is wrong with the file, in words.
@@ -109,9 +122,9 @@ class EightBit:
     encoding: Literal["png", "jpeg"] = "png"
 
     @property
-    def channels(self) -> int:
-        """How many channels images of this mode have."""
-        return len(self.mode)
+    def shape(self) -> tuple[int, int, int]:
+        """See ``Format``."""
+        return self.size, self.size, len(self.mode)
 
     def read(self, path: Path) -> np.ndarray:
         """See ``Format``. The size is compared before anything is decoded: a decompression bomb never unfolds."""
@@ -121,7 +134,7 @@ class EightBit:
             image.load()
             if image.mode != self.mode and not _is_grey(image):
                 raise ValueError(self._unlike(image))
-            return np.asarray(image).reshape(self.size, self.size, -1)[..., : self.channels]
+            return np.asarray(image).reshape(self.size, self.size, -1)[..., : len(self.mode)]
 
     def stored(self, path: Path) -> Path | bytes:
         """The file; or a PNG of the first of three equal channels, where a grey image is stored as RGB."""
@@ -153,6 +166,7 @@ class ImageFacts(NamedTuple):
     pixels: int
     total: tuple[float, ...]  # of the values 0 .. 255, a channel
     total_square: tuple[float, ...]
+    missing: int = 0  # pixels without a value in the file, in any channel
 
 
 class Facts(NamedTuple):
@@ -177,7 +191,7 @@ def find_pairs(root: Path, layout: Layout) -> tuple[list[Pair], list[BadFile]]:
 
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        shown = sorted(name for name in names if not (name.startswith(".") or name.lower() in _LITTER))
+        shown = sorted(name for name in names if not _passed_over(name))
         patches = {path: layout(path) for path in (Path(folder, name) for name in shown)}
         strangers = [path for path, patch in patches.items() if patch is None]
         if len(strangers) < len(patches):
@@ -201,6 +215,11 @@ def find_pairs(root: Path, layout: Layout) -> tuple[list[Pair], list[BadFile]]:
             [(kind, (path, _))] = found.items()
             bad.append(BadFile(path, f"no {'optical' if kind == 'sar' else 'SAR'} partner"))
     return pairs, bad
+
+
+def _passed_over(name: str) -> bool:
+    lower = name.lower()
+    return lower.startswith(".") or lower in _LITTER or lower.endswith(_SIDECARS)
 
 
 def check_pairs(
@@ -291,7 +310,9 @@ def _stored(work: tuple[Pair, Mapping[Kind, Format]]) -> dict[Kind, Any]:
 
 
 def image_facts(values: np.ndarray) -> ImageFacts:
-    """The facts of an image, [height, width, channel] uint8."""
+    """The facts of an image, [height, width, channel] uint8; masked where there is no value in the file."""
+    missing = int(np.ma.getmaskarray(values).any(axis=-1).sum())
+    values = np.ma.getdata(values)
     flat = values.reshape(-1, values.shape[-1])
     fingerprint = None
     if (flat != flat[0]).any():
@@ -299,7 +320,7 @@ def image_facts(values: np.ndarray) -> ImageFacts:
         fingerprint = int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes())
     total = flat.sum(axis=0, dtype=np.float64)
     total_square = np.square(flat, dtype=np.float64).sum(axis=0)
-    return ImageFacts(fingerprint, len(flat), tuple(total.tolist()), tuple(total_square.tolist()))
+    return ImageFacts(fingerprint, len(flat), tuple(total.tolist()), tuple(total_square.tolist()), missing)
 
 
 def _is_grey(image: Image.Image) -> bool:

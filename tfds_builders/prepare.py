@@ -3,6 +3,7 @@
 python -m tfds_builders.prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED
 python -m tfds_builders.prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
 python -m tfds_builders.prepare simulated --data_dir=PREPARED
+python -m tfds_builders.prepare pairs/NAME --manual_dir=YOUR_OWN --data_dir=PREPARED --sar_range=-25,0
 
 The command of TFDS itself, ``tfds build``, needs TensorFlow; this one does not.
 """
@@ -11,24 +12,34 @@ import argparse
 import contextlib
 import fcntl
 import importlib
+import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import constants
 
-from tfds_builders.builder import PairsBuilder
+from tfds_builders.builder import PairsBuilder, report_path
+
+if TYPE_CHECKING:
+    from tfds_builders.pairs import Settings
 
 BUILDERS = {
     "gf3": "tfds_builders.gf3",
+    "pairs": "tfds_builders.pairs",
     "sen12": "tfds_builders.sen12",
     "simulated": "tfds_builders.simulated",
 }
 """The module of each dataset's ``Builder``, imported when it is asked for."""
+FILE_FORMATS = ("array_record", "tfrecord")
+"""What ``tfds.data_source`` and this package read, without TensorFlow; and what ``tfds.load`` reads, with it."""
 
 
 def prepare(
@@ -38,6 +49,8 @@ def prepare(
     manual_dir: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     processes: int = 1,
+    settings: "Settings | None" = None,
+    file_format: str = "array_record",
 ) -> tfds.core.DatasetBuilder:
     """Prepares a dataset where it is not prepared yet.
 
@@ -45,22 +58,43 @@ def prepare(
     so an interrupted preparation never passes for a dataset; the next one removes what it left.
 
     Args:
-        name: one of ``BUILDERS``, with a configuration where wanted: ``gf3/qxs_saropt``.
+        name: one of ``BUILDERS``, with a configuration where wanted: ``gf3/qxs_saropt``; ``pairs/NAME`` is for images
+            of one's own, by any name.
         data_dir: where prepared datasets stand; None is TFDS's default, ``~/tensorflow_datasets``.
         manual_dir: the downloaded files; may be None for a prepared dataset, or one that needs no files.
         skip_bad: leave out bad files and what the audit finds, and record them, instead of stopping.
         processes: how many decode files.
+        settings: what is stated about one's own images; for ``pairs/NAME`` only.
+        file_format: one of ``FILE_FORMATS``.
 
     Returns:
         The builder, whose ``info`` and ``as_data_source`` are ready.
 
     Raises:
-        ValueError: no such dataset or configuration, files of it are bad (``files.BadFilesError``), or its splits leak
-            (``audit.LeakError``).
+        ValueError: no such dataset or configuration, files of it are bad (``files.BadFilesError``), its splits leak
+            (``audit.LeakError``), settings do not go with it, or its file format asks for TensorFlow.
         FileNotFoundError: ``manual_dir`` is missing, empty, or holds no pairs.
         OSError: the disk is too full, or the same dataset is being prepared by another process.
     """
-    builder = make_builder(name, data_dir=data_dir)
+    if file_format not in FILE_FORMATS:
+        raise ValueError(f"Unknown file format {file_format!r}; known are {', '.join(FILE_FORMATS)}.")
+    if file_format == "tfrecord" and importlib.util.find_spec("tensorflow") is None:
+        raise ValueError(
+            "The file format tfrecord is written by TensorFlow: pip install tensorflow, or take array_record."
+        )
+    if name.partition("/")[0] == "pairs":
+        builder = _own_builder(
+            name,
+            data_dir=data_dir,
+            manual_dir=manual_dir,
+            processes=processes,
+            settings=settings,
+            file_format=file_format,
+        )
+    elif settings is None:
+        builder = make_builder(name, data_dir=data_dir, file_format=file_format)
+    else:
+        raise ValueError(f"{name} has its own ranges, bands and scenes: these are stated for pairs/NAME only.")
     if builder.is_prepared():
         return builder
 
@@ -73,8 +107,10 @@ def prepare(
     return builder
 
 
-def make_builder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> tfds.core.DatasetBuilder:
-    """The builder of a dataset, prepared or not. See ``prepare`` for arguments and errors."""
+def make_builder(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None, file_format: str = "array_record"
+) -> tfds.core.DatasetBuilder:
+    """The builder of a dataset other than ``pairs``, prepared or not. See ``prepare`` for arguments and errors."""
     dataset, _, config = name.partition("/")
     if dataset not in BUILDERS:
         raise ValueError(f"Unknown dataset {dataset!r}; known are {', '.join(BUILDERS)}.")
@@ -83,7 +119,40 @@ def make_builder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -
         known = ", ".join(builder_class.builder_configs) or "none"
         raise ValueError(f"{dataset} has no configuration {config!r}; known: {known}.")
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
-    return builder_class(config=config or None, data_dir=data_dir, file_format="array_record")
+    return builder_class(config=config or None, data_dir=data_dir, file_format=file_format)
+
+
+def _own_builder(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None,
+    manual_dir: str | os.PathLike[str] | None,
+    processes: int,
+    settings: "Settings | None",
+    file_format: str,
+) -> tfds.core.DatasetBuilder:
+    """The builder of somebody's own dataset: made from its files, or, once it is prepared, without them."""
+    pairs = importlib.import_module(BUILDERS["pairs"])
+    own = name.partition("/")[2]
+    if not re.fullmatch(r"\w[\w-]*", own, re.ASCII):
+        raise ValueError(
+            f"{name}: your own dataset needs a name of letters, digits, - and _ after a slash: pairs/NAME. Several "
+            "stand side by side by their names."
+        )
+    root = Path(constants.DATA_DIR if data_dir is None else data_dir).expanduser()
+    prepared = root / "pairs" / own / str(pairs.Builder.VERSION)
+    if prepared.exists():
+        builder = tfds.builder_from_directory(prepared)
+        stated = (builder.info.metadata or {}).get("settings")
+        if settings is not None and settings.as_json() != stated:
+            raise ValueError(
+                f"{name} is prepared in {prepared} already, with other settings: {json.dumps(stated)}. Choose another "
+                "name, or remove that folder."
+            )
+        return builder
+    folder = _checked_manual_dir(name, manual_dir, pairs.Builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
+    config = pairs.configure(own, folder, settings or pairs.Settings(), processes=processes)
+    return pairs.Builder(config=config, data_dir=root, file_format=file_format)
 
 
 def summary(builder: tfds.core.DatasetBuilder) -> str:
@@ -105,8 +174,9 @@ def summary(builder: tfds.core.DatasetBuilder) -> str:
     for kind, values in metadata.get("statistics", {}).items():
         mean, deviation = (" ".join(f"{value:.1f}" for value in values[name]) for name in ("mean", "std"))
         lines.append(f"{kind} of 0 .. 255: mean {mean}, standard deviation {deviation}")
-    if isinstance(builder, PairsBuilder) and builder.report_path.exists():
-        lines.append(_audit_line(builder.report_path))
+    lines += metadata.get("notes", [])
+    if (report := report_path(builder)).exists():
+        lines.append(_audit_line(report))
     return "\n".join(lines)
 
 
@@ -148,6 +218,25 @@ def _alone(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
         yield
 
 
+def _bands(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(","))
+
+
+def _settings(flags: argparse.Namespace) -> "Settings | None":
+    """What the flags state about one's own images; None where they state nothing."""
+
+    def stated(prefix: str, names: Sequence[str]) -> dict[str, Any]:
+        values = {name: getattr(flags, f"{prefix}{name}", None) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    sar, optical = (stated(prefix, ("range", "scale", "bands")) for prefix in ("sar_", "optical_"))
+    rest = stated("", ("scene_regex",))
+    if not (sar or optical or rest):
+        return None
+    pairs = importlib.import_module(BUILDERS["pairs"])
+    return pairs.Settings(sar=pairs.Reading(**sar), optical=pairs.Reading(**optical), **rest)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command: prepares, then prints a summary; what is wrong with the input ends it with one message."""
     parser = argparse.ArgumentParser(prog="python -m tfds_builders.prepare", description=(__doc__ or "").split("\n")[0])
@@ -157,6 +246,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--skip_bad", action="store_true", help="leave out and record bad files instead of stopping")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count(), help="how many decode files (default: one a core)"
+    )
+    own = parser.add_argument_group("images of your own, pairs/NAME", "see tfds_builders/pairs/README.md")
+    own.add_argument("--sar_range", help="what becomes 0 and 255: -25,0 or, a band, '-25,0;-32.5,0' or p2,p98")
+    own.add_argument("--sar_scale", help="linear or amplitude values are brought to dB, for which the range then holds")
+    own.add_argument("--sar_bands", type=_bands, help="1,2: the bands that become channels (default: all)")
+    own.add_argument("--optical_range", help="the same for the optical images: 0,3500")
+    own.add_argument("--optical_bands", type=_bands, help="4,3,2: those of red, green and blue")
+    own.add_argument("--scene_regex", help=r"'^(\w+)_\d+': finds the scene in a file's name")
+    parser.add_argument(
+        "--file_format", default=FILE_FORMATS[0], help=f"{' or '.join(FILE_FORMATS)}, which tfds.load asks for"
     )
     flags = parser.parse_args(arguments)
 
@@ -169,6 +268,8 @@ def main(arguments: list[str] | None = None) -> None:
             manual_dir=flags.manual_dir,
             skip_bad=flags.skip_bad,
             processes=flags.processes,
+            settings=_settings(flags),
+            file_format=flags.file_format,
         )
     except (OSError, ValueError) as error:
         sys.exit(f"{error}")

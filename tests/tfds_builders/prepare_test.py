@@ -1,4 +1,5 @@
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -125,7 +126,7 @@ def test_configuration_stands_after_a_slash(tmp_path, write_image):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("sentinel", "Unknown dataset 'sentinel'; known are gf3, sen12, simulated"),
+        ("sentinel", "Unknown dataset 'sentinel'; known are gf3, pairs, sen12, simulated"),
         ("gf3/paper", "gf3 has no configuration 'paper'; known: qxs_saropt"),
         ("sen12/rgb", "sen12 has no configuration 'rgb'; known: all, spring"),
     ],
@@ -133,6 +134,14 @@ def test_configuration_stands_after_a_slash(tmp_path, write_image):
 def test_unknown_names_list_the_known_ones(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):
         prepare.prepare(name, data_dir=tmp_path)
+
+
+def test_file_format_is_checked_before_anything_is_read(tmp_path, raw, monkeypatch):
+    with pytest.raises(ValueError, match="Unknown file format 'zip'; known are array_record, tfrecord"):
+        prepare.prepare("sen12", data_dir=tmp_path, manual_dir=raw, file_format="zip")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="written by TensorFlow"):
+        prepare.prepare("sen12", data_dir=tmp_path, manual_dir=raw, file_format="tfrecord")
 
 
 def test_missing_files_are_a_clear_sentence(tmp_path):
