@@ -28,6 +28,7 @@ KINDS: tuple[Kind, Kind] = ("sar", "optical")
 _LITTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind; hidden files are passed over as well
 _SIDECARS = (".aux.xml", ".ovr", ".msk", ".tfw", ".pgw", ".jgw", ".wld", ".prj")  # GDAL's, beside an image
 _CHUNK = 16  # pairs handed to a process at a time
+_SHARE = 1000  # pairs for which it pays to start a process, which takes seconds
 
 
 class Patch(NamedTuple):
@@ -257,10 +258,11 @@ Result = TypeVar("Result")
 def ordered_map(function: Callable[[Item], Result], items: Sequence[Item], *, processes: int) -> Iterator[Result]:
     """``map`` over processes, in order, never far ahead of the reader: results of a whole dataset are not kept.
 
-    One process is this one. More are started afresh (``spawn``), because a process that holds JAX cannot be forked.
+    One process is this one; few items stay in it. More are started afresh (``spawn``), because a process that holds JAX
+    cannot be forked.
     """
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    processes = min(processes, len(chunks))
+    processes = min(processes, len(items) // _SHARE)
     if processes <= 1:
         yield from map(function, items)
         return

@@ -1,3 +1,4 @@
+import io
 import json
 
 import grain
@@ -5,6 +6,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.scaling import to_float
@@ -54,6 +56,15 @@ def test_batch_has_the_promised_shapes_and_ranges():
 def test_index_is_the_position_in_the_run():
     found = batches(coordinates_source(), 6)
     np.testing.assert_array_equal(np.concatenate([batch.index for batch in found]), np.arange(24))
+
+
+@pytest.mark.parametrize("host_count", [1, 2])
+def test_ids_of_a_step_are_those_of_its_batch(host_count):
+    source = coordinates_source()
+    parts = [batches(source, 6, host_index=host, host_count=host_count) for host in range(host_count)]
+    for step, batch in enumerate(zip(*parts, strict=True), start=1):
+        ids = pipeline.ids_of_step(source, step=step, batch_size=4, seed=7)
+        assert ids == [f"p{number}" for number in pair_numbers(joined(batch))]
 
 
 def test_every_epoch_shows_every_pair_once_in_another_order():
@@ -239,6 +250,56 @@ def test_open_split_takes_the_newest_whole_version(data_dir):
 def test_open_split_names_the_splits_there_are(data_dir, split):
     with pytest.raises(ValueError, match=r"dotted.*\{'train': 3\}"):
         pipeline.open_split("dotted", split=split, data_dir=data_dir)
+
+
+class Pictures(tfds.core.GeneratorBasedBuilder):
+    """Pairs of a size and stored as those of the files' builders are."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        image = {
+            name: tfds.features.Image(shape=(12, 12, channels), encoding_format="png")
+            for name, channels in (("sar", 1), ("optical", 3))
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict({**image, "id": tfds.features.Text()})
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for pair in coordinates_source(10):
+            key = pair["id"].decode()
+            yield key, {"sar": png(pair["sar"][..., 0]), "optical": png(pair["optical"]), "id": key}
+
+
+def png(values):
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, format="PNG")
+    return file.getvalue()
+
+
+def test_stored_pairs_are_read_as_they_were_written(tmp_path):
+    Pictures(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    source = pipeline.open_split("pictures", split="train", data_dir=tmp_path)
+    expected = {pair["id"]: pair for pair in coordinates_source(10)}
+    for position in range(len(source)):
+        example = source[position]
+        np.testing.assert_array_equal(example["optical"], expected[example["id"]]["optical"])
+        np.testing.assert_array_equal(example["sar"], expected[example["id"]]["sar"][..., :1])
+    assert (pipeline.sar_channels(source), pipeline.stored_size(source)) == (1, (12, 12))
+
+
+def test_training_on_stored_pairs_is_that_on_decoded_ones(tmp_path):
+    Pictures(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    source = pipeline.open_split("pictures", split="train", data_dir=tmp_path)
+    decoded = [source[position] for position in range(len(source))]
+    assert_same(batches(source, 6), batches(decoded, 6))
+    assert_same(batches(source, 3, image_size=12), batches(decoded, 3, image_size=12))
+    with pytest.raises(ValueError, match=r"image_size \(13\) .* stored 12 x 12"):
+        batches(source, 1, image_size=13)
 
 
 def test_open_split_says_how_to_prepare(tmp_path):

@@ -18,6 +18,11 @@ def layout(path):
     return files.Patch(kind=path.parent.name, id=path.stem, scene="1")
 
 
+@pytest.fixture(autouse=True)
+def processes_for_few_items(monkeypatch):
+    monkeypatch.setattr(files, "_SHARE", 10)
+
+
 @pytest.fixture(name="write_pair")
 def pair_writer(tmp_path, write_image):
     def write(name):
@@ -195,3 +200,8 @@ def test_ordered_map_stays_near_its_reader():
     results = files.ordered_map(seen.append, range(1000), processes=1)
     next(results)
     assert len(seen) == 1
+
+
+def test_few_items_start_no_process(monkeypatch):
+    monkeypatch.setattr(files, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("started"))
+    assert list(files.ordered_map(abs, range(-19, 0), processes=8)) == list(range(19, 0, -1))
