@@ -47,6 +47,27 @@ train: env  ## trains and evaluates CONFIG (the whole paper in small), with ARGS
 test: lint  ## all checks: lint, then the tests
 	@$(RUN) pytest -n 2
 
+PARITY := .venv-parity
+
+.PHONY: parity
+parity: $(PARITY)/.installed  ## compares with PyTorch and diffusers, which it installs into an environment of their own
+	@$(PARITY)/bin/python -m pytest tests/parity/*_parity.py
+
+# PyTorch first and alone: it is the largest by far, and what else is there shall not choose its build.
+$(PARITY)/.installed: pyproject.toml constraints.txt tests/parity/requirements.txt
+	$(check-python)
+	@echo "Installing PyTorch, diffusers and this project into $(PARITY); the first time takes several minutes."
+	@$(PYTHON) -m venv --clear --without-pip $(PARITY)
+	@set -o pipefail; install() { $(PYTHON) -m pip --python $(PARITY)/bin/python --disable-pip-version-check \
+	  install --progress-bar off -c constraints.txt -c tests/parity/requirements.txt "$$@" \
+	  | { grep --line-buffered -oE '^(Collecting [^][ <>=!~;]+|Installing collected packages)' || true; }; }; \
+	install torch && install -r tests/parity/requirements.txt pytest -e .
+	@touch $@
+
+.PHONY: soak
+soak: env  ## kills, damages and fills disks for a quarter of an hour, then writes docs/reliability.md
+	@$(VENV)/bin/python tests/faults/soak.py $(ARGS)
+
 .PHONY: lint
 lint: env  ## style and types
 	@$(RUN) ruff check .
@@ -71,6 +92,6 @@ constraints:  ## makes constraints.txt anew from the newest releases
 	cp "$$fresh/constraints" constraints.txt
 
 .PHONY: clean
-clean:  ## removes .venv and caches; runs/ stays
-	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
+clean:  ## removes the environments and caches; runs/ stays
+	rm -rf $(VENV) $(PARITY) .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

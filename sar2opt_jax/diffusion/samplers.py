@@ -91,8 +91,8 @@ def dpm_solver_pp(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Sche
     The first and the last step are of first order: at the last one lambda is infinite, and few steps need it.
     """
     del noise  # Deterministic.
-    # alpha_bar = 0 has no logarithm: floored, as the method asks for at zero terminal SNR.
-    alphas_bar = np.maximum(schedule.alphas_bar, 2.0**-24)
+    # Zero terminal SNR has no logarithm. Other small values stay as they are: the cosine's last one is 2.4e-9.
+    alphas_bar = np.where(schedule.alphas_bar == 0, 2.0**-24, schedule.alphas_bar)
     alphas = jnp.asarray(np.append(np.sqrt(alphas_bar), 1.0), jnp.float32)
     sigmas = jnp.asarray(np.append(np.sqrt(1 - alphas_bar), 0.0), jnp.float32)
     half_log_snr = np.append(0.5 * np.log(alphas_bar / (1 - alphas_bar)), np.inf)

@@ -1,6 +1,7 @@
 """From a SAR image to an optical one: a network, its schedule and a sampler, put together."""
 
 import dataclasses
+import functools
 
 import jax
 
@@ -18,11 +19,13 @@ class Method:
       sampler: ``ddpm``, ``ddim`` or ``dpm_solver_pp`` for a teacher, ``lcm`` for a student.
       num_steps: network evaluations.
       spacing: the grid of times of a teacher's sampler, see ``diffusion/times.py``; ``lcm`` has its own.
+      eta: how much of its noise ``ddim`` draws anew, 0 (none) to 1 (as much as ``ddpm``).
     """
 
     sampler: str
     num_steps: int
     spacing: str = "trailing"
+    eta: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,10 +55,12 @@ class Translator:
         """The grid of ``method``.
 
         Raises:
-          ValueError: for an unknown sampler or spacing, a number of steps that does not fit, a student with a
-            teacher's sampler or a teacher with a student's.
+          ValueError: for an unknown sampler or spacing, a number of steps that does not fit, an eta outside of 0 .. 1
+            or with another sampler than ``ddim``, a student with a teacher's sampler or a teacher with a student's.
         """
         _look_up("sampler", method.sampler, samplers.SAMPLERS)
+        if not 0 <= method.eta <= 1 or (method.eta and method.sampler != "ddim"):
+            raise ValueError(f"eta is 0 to 1, and 0 but for ddim; got {method.eta} with {method.sampler}.")
         if self.is_student != (method.sampler == "lcm"):
             kind, fitting = ("student", "lcm") if self.is_student else ("teacher", "ddpm, ddim or dpm_solver_pp")
             raise ValueError(f"This model is a {kind}: sample it with {fitting}, not with {method.sampler!r}.")
@@ -87,6 +92,8 @@ class Translator:
         x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape))(start_rngs)
         noise = samplers.gaussian_noise(step_rngs, shape)
         sampler = samplers.SAMPLERS[method.sampler]
+        if method.sampler == "ddim":
+            sampler = functools.partial(samplers.ddim, eta=method.eta)
         return sampler(denoise, x_T, noise, schedule=self.schedule, timesteps=timesteps)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sar2opt_jax.diffusion import samplers, times
-from sar2opt_jax.diffusion.schedule import Schedule, make_schedule, over_image
+from sar2opt_jax.diffusion.schedule import SCHEDULES, Schedule, make_schedule, over_image
 from sar2opt_jax.diffusion.times import Timesteps
 from sar2opt_jax.types import Array, Denoiser, Noise
 
@@ -106,16 +106,16 @@ def test_a_point_mass_comes_back_exactly(name, num_steps):
     np.testing.assert_array_equal(found, image)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)  # The cosine's last alpha is 4.9e-5.
 @pytest.mark.parametrize("name", ["ddim", "dpm_solver_pp"])
 @pytest.mark.parametrize("grid", [[999, 400], [999, 700, 400], [999, 900, 500, 450, 400]])
-def test_on_the_way_to_a_point_mass_the_noise_is_kept(name, grid):
+def test_on_the_way_to_a_point_mass_the_noise_is_kept(name, grid, schedule):
+    schedule = make_schedule(schedule)
     image, eps = (jnp.asarray(np.random.default_rng(i).normal(size=(2, 4, 4, 3)), jnp.float32) for i in range(2))
-    x_T = SCALED_LINEAR.add_noise(image, eps, jnp.array(999))
+    x_T = schedule.add_noise(image, eps, jnp.array(999))
     timesteps = np.array(grid[:-1], np.int32), np.array(grid[1:], np.int32)
-    found = samplers.SAMPLERS[name](
-        lambda x_t, t: image, x_T, no_noise(x_T), schedule=SCALED_LINEAR, timesteps=timesteps
-    )
-    np.testing.assert_allclose(found, SCALED_LINEAR.add_noise(image, eps, jnp.array(400)), atol=1e-5)
+    found = samplers.SAMPLERS[name](lambda x_t, t: image, x_T, no_noise(x_T), schedule=schedule, timesteps=timesteps)
+    np.testing.assert_allclose(found, schedule.add_noise(image, eps, jnp.array(400)), atol=1e-5)
 
 
 def test_ddim_step_keeps_the_noise_and_its_own_times_per_example():
@@ -203,6 +203,24 @@ def test_ddpm_over_all_steps_has_the_mean_and_deviation_of_the_data():
     x_0 = samplers.ddpm(posterior_mean(schedule), x_T, noise, schedule=schedule, timesteps=times.trailing(1000, 1000))
     # 49,152 values: standard errors 0.0018 and 0.0013; 1000 steps leave a bias below 0.005.
     np.testing.assert_allclose([np.mean(x_0), np.std(x_0)], [MU, S], atol=0.008)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 8])
+def test_lcm_with_the_exact_consistency_function_has_the_mean_and_deviation_of_the_data(num_steps):
+    schedule = make_schedule("scaled_linear", rescale_zero_snr=True)
+
+    def f(x_t: Array, t: Array) -> Array:
+        # The end of the probability-flow path through x_t.
+        alpha, sigma = (over_image(c, x_t) for c in (schedule.alpha(t), schedule.sigma(t)))
+        return MU + S * (x_t - alpha * MU) / jnp.sqrt(alpha**2 * S**2 + sigma**2)
+
+    rngs = jax.random.split(jax.random.key(0), 4)
+    noise = samplers.gaussian_noise(rngs, (64, 64, 3))
+    x_0 = samplers.lcm(
+        f, noise(jnp.int32(5000)), noise, schedule=schedule, timesteps=times.consistency(1000, num_steps)
+    )
+    # 49,152 values: standard errors 0.0018 and 0.0013.
+    np.testing.assert_allclose([np.mean(x_0), np.std(x_0)], [MU, S], atol=0.006)
 
 
 def test_dpm_solver_is_finite_and_near_the_flow_at_zero_terminal_snr():

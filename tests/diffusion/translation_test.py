@@ -79,6 +79,19 @@ def test_the_noise_at_the_start_is_standard_normal_and_not_that_of_a_step():
     assert abs(np.mean(x_T * step_noise)) < 0.02
 
 
+def test_eta_reaches_ddim():
+    def model(params, x_t, t, sar):
+        return 0.9 * x_t + 0.1 * sar
+
+    translate = Translator(model=model, schedule=SCHEDULE, prediction="v")
+    ancestral, one, none = (
+        translate({}, SAR, RNGS, method=Method(sampler=sampler, num_steps=5, eta=eta))
+        for sampler, eta in (("ddpm", 0.0), ("ddim", 1.0), ("ddim", 0.0))
+    )
+    np.testing.assert_allclose(one, ancestral, atol=2e-5)
+    assert np.max(np.abs(none - one)) > 0.1
+
+
 def test_grids_are_chosen_by_method():
     teacher, student = translator(), translator(solver_steps=50)
     assert teacher.timesteps(Method(sampler="ddim", num_steps=2))[0].tolist() == [999, 499]
@@ -104,6 +117,8 @@ def test_grids_are_chosen_by_method():
             "is a student: sample it with lcm, not with 'ddim'",
         ),
         ({"solver_steps": 50}, Method(sampler="lcm", num_steps=51), "A student takes 1 to 50 steps"),
+        ({}, Method(sampler="ddim", num_steps=2, eta=1.5), "eta is 0 to 1, and 0 but for ddim; got 1.5 with ddim"),
+        ({}, Method(sampler="ddpm", num_steps=2, eta=0.5), "eta is 0 to 1, and 0 but for ddim; got 0.5 with ddpm"),
         ({}, Method(sampler="ddim", num_steps=1001), "number of sampling steps must be 1 to 1000; got 1001"),
     ],
 )

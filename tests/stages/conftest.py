@@ -71,8 +71,10 @@ def assert_recorded():
             f"A whole training step now computes other numbers than when these were recorded: {found}. "
             "If you meant to change what this stage learns (its loss, its randomness, an average), then look whether "
             "the closed-form tests above still say why, record the new numbers, and write in CHANGELOG.md that results "
-            "change. If you meant to tidy up, something was less harmless than it looked: do not record, look for it."
+            "change. If you meant to tidy up, something was less harmless than it looked: do not record, look for it. "
+            "The command is  python -m pytest tests/stages -k recorded;  the numbers are those above."
         )
-        np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-5, err_msg=message)
+        # Loose enough for the roundings of other versions of JAX.
+        np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-4, err_msg=message)
 
     return compare

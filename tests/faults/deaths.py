@@ -1,0 +1,158 @@
+"""Faults of the soak that end processes; each is a function from an empty directory to its outcome."""
+
+import contextlib
+import hashlib
+import itertools
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import driver
+import harness
+from outcome import Outcome
+
+from sar2opt_jax.data.pipeline import open_split
+
+LONG = {"steps": 24, "seconds": 0.03}
+
+
+def kills_of_the_driver(place: Path, *, count: int) -> Outcome:
+    """Six kills a run, at seeded moments."""
+    outcome = Outcome(fault="kill -9 of a run of two tiny stages, at any moment")
+    harness.run_to_end(harness.driver(place / "undisturbed", **LONG))
+    expected = harness.remains(place / "undisturbed")
+    seed = early = torn = 0
+    while outcome.injected < count:
+        workdir = place / f"seed_{seed}"
+        deaths = harness.run_with_kills(harness.driver(workdir, **LONG), workdir, harness.draw_kills(seed, 6))
+        hit = [death for death in deaths if death.early]
+        outcome.count(len(hit), harness.differences(harness.remains(workdir), expected), f"seed {seed}")
+        outcome.recovery_seconds += [d.recovery_seconds for d in hit if d.recovery_seconds is not None]
+        early += sum(death.kill.moment == "start" for death in hit)
+        torn += sum(death.torn for death in hit)
+        seed += 1
+    outcome.notes.append(
+        f"After {torn} of them a torn checkpoint lay in the workdir; {early} were aimed at a run still starting."
+    )
+    return outcome
+
+
+def kills_of_the_command(place: Path) -> Outcome:
+    """The real command, in its smallest preset: teacher, ACD, evaluation."""
+    outcome = Outcome(fault="kill -9 of `python -m sar2opt_jax.main --config=configs/acd.py:smoke`")
+
+    def command(workdir: Path) -> list[str | Path]:
+        flags = ["--config=configs/acd.py:smoke", f"--config.data.data_dir={place / 'data'}", f"--workdir={workdir}"]
+        return [sys.executable, "-m", "sar2opt_jax.main", *flags]
+
+    def lines(workdir: Path, stage: str) -> Callable[[], bool]:
+        path = workdir / "metrics.jsonl"
+        return lambda: path.exists() and f'"{stage}"' in path.read_text()
+
+    harness.run_to_end(command(place / "undisturbed"))
+    workdir = place / "killed"
+    moments = [
+        lambda: any(workdir.glob(harness.TORN)),
+        lines(workdir, "adversarial"),
+        lambda: (workdir / "adversarial" / "checkpoints" / "4").exists(),
+    ]
+    for moment in moments:
+        process = harness.Process(command(workdir))
+        harness.wait_until(lambda p=process, m=moment: p.popen.poll() is not None or m(), seconds=400)
+        assert process.popen.poll() is None, process.said
+        process.kill()
+    harness.run_to_end(command(workdir))
+    lost = harness.differences(harness.remains(workdir), harness.remains(place / "undisturbed"))
+    outcome.count(len(moments), lost, "acd:smoke")
+    if not (workdir / "report" / "results.json").exists():
+        outcome.lost.append("no report")
+    outcome.notes.append(
+        "Killed in a checkpoint write of the teacher, in stage adversarial, and before the evaluation."
+    )
+    return outcome
+
+
+def kills_of_a_preparation(place: Path, *, count: int) -> Outcome:
+    """The dataset must be the same, and half a one never be taken for one."""
+    outcome = Outcome(fault="kill -9 of `python -m tfds_builders.prepare simulated/tiny`")
+
+    def command(name: str) -> list[str | Path]:
+        return [sys.executable, "-m", "tfds_builders.prepare", "simulated/tiny", f"--data_dir={place / name}"]
+
+    def pairs(name: str) -> dict[str, str]:
+        """Digests of all examples; the files around them differ from one preparation to the next."""
+        found = {}
+        for split in ("train", "validation", "test"):
+            source = open_split("simulated/tiny", split=split, data_dir=place / name)
+            for number in range(len(source)):
+                pair = source[number]
+                content = pair["sar"].tobytes() + pair["optical"].tobytes() + bytes(pair["id"])
+                found[f"{split} {number}"] = hashlib.sha256(content).hexdigest()
+        return found
+
+    began = time.monotonic()
+    harness.run_to_end(command("undisturbed"))
+    seconds, rng = time.monotonic() - began, random.Random(0)
+    for number in itertools.count():
+        if outcome.injected == count:
+            break
+        assert number < 10 * count, "the preparations end before they are killed"
+        name, delay = f"kill_{number}", rng.uniform(0.2, 0.9) * seconds
+        process = harness.Process(command(name))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if number % 2:  # While it writes.
+                incomplete = (place / name / "simulated" / "tiny").glob
+                harness.wait_until(lambda p=process, g=incomplete: any(g("incomplete.*")) or p.popen.poll() is not None)
+            else:
+                process.popen.wait(delay)
+        if process.popen.poll() is None:
+            process.kill()
+            lost = []
+            if (place / name / "simulated" / "tiny" / "1.0.0").exists():  # It was whole already, or must not be there.
+                lost += harness.differences(pairs(name), pairs("undisturbed"))
+            harness.run_to_end(command(name))
+            lost += harness.differences(pairs(name), pairs("undisturbed"))
+            lost += [path.name for path in (place / name).rglob("incomplete.*")]
+            outcome.count(1, lost, name)
+        else:
+            process.wait()
+    return outcome
+
+
+def several_processes(place: Path) -> Outcome:
+    """Two and four processes; one is killed, or told to stop; the relaunch ends as one process would have."""
+    outcome = Outcome(fault="one of several processes killed, or told to stop by SIGTERM")
+    flags = {"steps": 6, "save_every": 2, "preview_every": 100, "seconds": 0.05}
+    alone = place / "alone"
+    harness.run_to_end(harness.driver(alone, **flags), environment=harness.with_devices(4))
+    expected = harness.remains(alone)
+    cases = [(2, 1, signal.SIGKILL), (2, 0, signal.SIGKILL), (4, 2, signal.SIGKILL), (2, 1, signal.SIGTERM)]
+    for count, victim, number in cases:
+        workdir = place / f"{count}_{victim}_{number.name}"
+        started = harness.start_several(workdir, processes=count, devices=4 // count, **flags)
+        started[0].wait_for_step(5)
+        began = time.monotonic()
+        started[victim].popen.send_signal(number)
+        statuses = [process.wait() for process in started]
+        fall, lost = time.monotonic() - began, []
+        if number == signal.SIGTERM and statuses != [driver.INTERRUPTED_STATUS] * count:
+            lost.append(f"statuses {statuses}")
+        if number == signal.SIGKILL and 0 in statuses:
+            lost.append(f"statuses {statuses}")
+        again = harness.start_several(workdir, processes=count, devices=4 // count, **flags)
+        lost += [process.said for process in again if process.wait() != 0]
+        outcome.recovery_seconds.append(again[0].first_step_seconds or 0.0)
+        try:
+            harness.assert_close(harness.remains(workdir), expected)
+        except AssertionError as error:
+            lost.append(str(error))
+        outcome.count(1, lost, workdir.name)
+        outcome.notes.append(
+            f"{count} processes, {number.name} to process {victim}: all had left after {fall:.1f} s, "
+            f"exit statuses {statuses}."
+        )
+    return outcome
