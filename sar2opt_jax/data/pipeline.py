@@ -58,6 +58,8 @@ class StoredPairs:
 
     def encoded(self, index: int, /) -> Example:
         """The pair with each image an ``Encoded``, of which a crop is decoded at less cost than the whole."""
+        if not 0 <= index < len(self):  # Also what ends a ``for`` over the pairs.
+            raise IndexError(f"There are {len(self)} pairs; got index {index}.")
         example = self._stored[index]
         return {**example, **{name: Encoded(example[name], shape) for name, shape in self._shapes.items()}}
 

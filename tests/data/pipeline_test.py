@@ -237,6 +237,10 @@ def test_open_split_reads_the_prepared_dataset(data_dir):
     source = pipeline.open_split("dotted", split="train", data_dir=data_dir)
     assert sorted(source[i]["id"] for i in range(len(source))) == [b"p0", b"p1", b"p2"]
     assert len(pipeline.open_split("dotted", split="train[:2]", data_dir=str(data_dir))) == 2
+    assert [example["id"] for example in source] == [source[i]["id"] for i in range(3)]
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match=f"There are 3 pairs; got index {index}"):
+            source[index]
 
 
 def test_open_split_takes_the_newest_whole_version(data_dir):
