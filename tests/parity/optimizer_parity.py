@@ -26,7 +26,11 @@ def test_parameters_are_equal_after_every_step():
 
     parameter = torch.nn.Parameter(torch.from_numpy(start.copy()))
     adamw = torch.optim.AdamW(
-        [parameter], lr=SETTINGS.learning_rate, betas=SETTINGS.betas, eps=SETTINGS.eps, weight_decay=1e-2
+        [parameter],
+        lr=SETTINGS.learning_rate,
+        betas=SETTINGS.betas,
+        eps=SETTINGS.eps,
+        weight_decay=SETTINGS.weight_decay,
     )
     learning_rate = get_cosine_schedule_with_warmup(adamw, SETTINGS.warmup_steps, STEPS)
     transformation = optimizer(SETTINGS, num_steps=STEPS)

@@ -1,7 +1,8 @@
 """Writes references.npz, the answers of torch and diffusers that tests compare with where neither is installed.
 
-Run beside torch and diffusers, after ``make parity`` has made their environment, and with the same versions again
-only if what is recorded changes:  .venv-parity/bin/python tests/parity/record.py
+Run it where ``make parity`` has made its environment, and only if what is recorded changes:
+
+  .venv-parity/bin/python tests/parity/record.py
 """
 
 import os
