@@ -94,8 +94,11 @@ def _paper() -> Config:
 
     config.evaluation = ConfigDict()
     config.evaluation.split = "test"
-    config.evaluation.num_examples = 16
-    config.evaluation.batch_size = 16
+    config.evaluation.num_examples = 256  # spread evenly over the split; all there are, if there are fewer
+    config.evaluation.batch_size = 16  # images at once, over all devices of a process
+    config.evaluation.models = ()  # more networks to compare, "NAME=PATH": a workdir, a stage's folder, a checkpoint
+    config.evaluation.lpips = ("alexnet", "vgg16")  # what LPIPS is measured with; needs the extra lpips
+    config.evaluation.fid_weights = config_dict.placeholder(str)  # the file pt_inception-2015-12-05-6726825d.pth
     config.evaluation.teacher_samplers = ("ddim", "dpm_solver_pp")
     config.evaluation.teacher_steps = (1, 2, 4, 8, 16, 50)
     config.evaluation.original_steps = 1000  # of the ancestral sampler, the paper's "original"
@@ -158,6 +161,8 @@ def _simulated(config: Config) -> None:
     config.distill.optimizer.warmup_steps = 10
     config.adversarial.weight = 0.3  # at 1 the few and large steps of this preset can tear the student apart
     config.adversarial.real = "optical"
+    config.evaluation.num_examples = 16
+    config.evaluation.lpips = ("alexnet",)
     config.evaluation.teacher_steps = (1, 2, 4, 8, 50)
 
 

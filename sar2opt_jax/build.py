@@ -10,12 +10,17 @@ from typing import Any, cast
 import jax
 import optax
 
+from sar2opt_jax.comparison import Comparison, EvaluationSettings, Place
 from sar2opt_jax.data import pipeline
+from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.diffusion import losses, samplers, times
 from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.engine import checkpoint, parallel
-from sar2opt_jax.experiment import EvaluationSettings, Experiment, StagePlan, TrainSettings
+from sar2opt_jax.evaluation.measures import Measures
+from sar2opt_jax.experiment import Experiment, StagePlan, TrainSettings
 from sar2opt_jax.exports import DTYPES, as_model, schedule, unet
+from sar2opt_jax.interop.inception import load_inception
+from sar2opt_jax.interop.lpips import load_lpips
 from sar2opt_jax.models.discriminator import Discriminator, from_unet
 from sar2opt_jax.models.init import init_params
 from sar2opt_jax.stages import adversarial
@@ -59,25 +64,33 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
     training_data = pipeline.open_split(data.name, split="train", data_dir=data.data_dir)
     evaluation_data = pipeline.open_split(data.name, split=config.evaluation.split, data_dir=data.data_dir)
     for source in (training_data, evaluation_data):
-        pipeline.evaluation_batch(source, num_examples=1, image_size=data.image_size)  # Raises where it is too small.
+        Examples(source, num_examples=1, image_size=data.image_size)  # Raises where it is too small.
     sar_channels = pipeline.sar_channels(training_data)
     given_teacher = None if config.teacher.export is None else teacher_export(config, sar_channels=sar_channels)
     trained = [name for name in config.stages if name != "teacher" or given_teacher is None]
     plans = tuple(plan(config, name, sar_channels=sar_channels) for name in trained)
     announce(config, directory, plans)
-    return Experiment(
+    comparison = Comparison(
         workdir=directory,
         title=f"{config.name}:{config.preset}",
         dataset=data.name,
         config=_plain(config),
+        image_size=data.image_size,
+        training_data=training_data,
+        evaluation_data=evaluation_data,
+        places=compared(config, directory),
+        settings=evaluation_settings(config),
+    )
+    return Experiment(
+        workdir=directory,
+        config=_plain(config),
         plans=plans,
-        teacher_path=config.teacher.export,
         teacher_export=given_teacher,
         image_size=data.image_size,
         training_data=training_data,
         evaluation_data=evaluation_data,
         train_settings=TrainSettings(augment=data.augment, **config.train),
-        evaluation_settings=evaluation_settings(config),
+        comparison=comparison,
     )
 
 
@@ -274,16 +287,50 @@ def check_workdir(config: Config, workdir: Path) -> None:
             )
 
 
+def compared(config: Config, workdir: Path) -> tuple[Place, ...]:
+    """The networks of the report: of this run's stages those that translate best, then all others asked for.
+
+    Raises:
+      ValueError: for a further network without name or path, or two of one name.
+    """
+    places = []
+    if "teacher" in config.stages:
+        path = config.teacher.export or workdir
+        places.append(Place(name="teacher", path=path, stage="teacher", required=False))
+    if (last := config.stages[-1]) != "teacher":
+        name = "student" if last in ("distill", "adversarial") else last
+        places.append(Place(name=name, path=workdir, stage=last, required=False))
+    for text in config.evaluation.models:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise ValueError(f"evaluation.models are NAME=PATH, such as CD=runs/distill-simulated; got {text!r}.")
+        places.append(Place(name=name, path=path))
+    names = [place.name for place in places]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"Two networks to compare are called {name!r}; evaluation.models must give other names.")
+    return tuple(places)
+
+
 def evaluation_settings(config: Config) -> EvaluationSettings:
-    """What the report compares: samplers of the teacher, and of the student where there is one."""
+    """What the report compares, and by which measures.
+
+    Raises:
+      ValueError: where the weights of a measure are damaged.
+      FileNotFoundError: where those of FID are not where the config says.
+    """
     settings = config.evaluation
     teacher = [Method(sampler="ddpm", num_steps=settings.original_steps)]
     for sampler in settings.teacher_samplers:
         steps = sorted({*settings.teacher_steps, settings.figure_steps})
         teacher += [Method(sampler=sampler, num_steps=n) for n in steps]
-    student = [Method(sampler="lcm", num_steps=n) for n in settings.student_steps]
     return EvaluationSettings(
-        methods={"teacher": teacher, "student": student if config.stages[-1] != "teacher" else []},
+        methods={
+            "teacher": list(dict.fromkeys(teacher)),
+            "student": [Method(sampler="lcm", num_steps=n) for n in settings.student_steps],
+            "generator": [Method(sampler="direct", num_steps=1)],
+        },
+        measures=measures(settings),
         split=settings.split,
         num_examples=settings.num_examples,
         batch_size=settings.batch_size,
@@ -292,6 +339,23 @@ def evaluation_settings(config: Config) -> EvaluationSettings:
         floor_window=settings.floor_window,
         floor_examples=settings.floor_examples,
     )
+
+
+def measures(config: Config) -> Measures:
+    """What is measured, by the weights that are at hand; config is the group ``evaluation``."""
+    weights, remarks = {}, []
+    for network in config.lpips:
+        try:
+            weights[network] = load_lpips(network)
+        except FileNotFoundError as error:
+            remarks.append(f"LPIPS on {network} was not measured. {error}")
+    if config.fid_weights is None:
+        remarks.append(
+            "FID and KID were not measured: they are defined with the weights of one published file, "
+            "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
+        )
+    inception = None if config.fid_weights is None else load_inception(config.fid_weights)
+    return Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:

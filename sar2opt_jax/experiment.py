@@ -6,7 +6,7 @@ WORKDIR/metrics.jsonl          one line a logged step, with stage and step
 WORKDIR/events/STAGE/          the same for TensorBoard
 WORKDIR/previews/STAGE_STEP.png
 WORKDIR/STAGE/checkpoints/STEP/{state,data,export,meta}
-WORKDIR/report/                figures and tables of the evaluation
+WORKDIR/report/                figures and tables of the evaluation, and translations/METHOD/ID.png
 WORKDIR/replay/STAGE_STEP.*    what a repeated step did
 """
 
@@ -21,28 +21,22 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from clu import parameter_overview
-from jax.experimental import multihost_utils
 from PIL import Image
 
-from sar2opt_jax import exports
+from sar2opt_jax.comparison import Comparison
 from sar2opt_jax.data import pipeline
-from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.engine import checkpoint, lock, loop
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.replay import replay
 from sar2opt_jax.engine.writer import make_writer
-from sar2opt_jax.evaluation import report
-from sar2opt_jax.evaluation.evaluate import Contender, run
 from sar2opt_jax.evaluation.figures import grid
-from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
 
 logger = logging.getLogger(__name__)
 
 PREVIEW_EXAMPLES = 8
-EVALUATION_SEED = 0
-"""Of the evaluation's noise: the same for all runs, so that their reports can be compared."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,50 +77,30 @@ class TrainSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
-    """What is compared, and on how much; see ``configs/base.py``, group ``evaluation``."""
-
-    split: str
-    num_examples: int
-    batch_size: int
-    methods: Mapping[str, list[Method]]  # for "teacher" and "student"
-    figure_steps: int
-    figure_rows: int
-    floor_window: int
-    floor_examples: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A checked run: nothing is written to its workdir before ``train`` or ``evaluate``.
 
     Attributes:
       workdir: where everything goes.
-      title: what it is called in its report, such as ``acd:simulated``.
-      dataset: the name of its data.
       config: the whole config as plain JSON, kept beside the results.
       plans: the stages in order.
-      teacher_path: where a given teacher's export was found, which then is not trained; or None.
-      teacher_export: that export.
+      teacher_export: of a given teacher, which then is not trained; or None.
       image_size: side of the images in pixels.
       training_data: the training split.
       evaluation_data: the split to evaluate on.
       train_settings: for all stages.
-      evaluation_settings: for the report.
+      comparison: its evaluation.
     """
 
     workdir: Path
-    title: str
-    dataset: str
     config: Mapping[str, Any]
     plans: tuple[StagePlan, ...]
-    teacher_path: str | None
     teacher_export: Export | None
     image_size: int
     training_data: pipeline.Source
     evaluation_data: pipeline.Source
     train_settings: TrainSettings
-    evaluation_settings: EvaluationSettings
+    comparison: Comparison
 
     def train(self) -> None:
         """Runs the stages that are not finished yet, one after the other, then evaluates.
@@ -140,10 +114,8 @@ class Experiment:
             export = self.teacher_export
             for plan in self.plans:
                 export = self._train_stage(plan, export)
-            if jax.process_index() == 0 and not self._is_evaluated():
-                self.evaluate(self.contenders())
-        # The others stay until then: a process that leaves brings the rest down.
-        multihost_utils.sync_global_devices("the run is evaluated")
+            if not self.comparison.is_done():
+                self.comparison.run(self.comparison.contenders())
 
     def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
         settings = self.train_settings
@@ -188,9 +160,8 @@ class Experiment:
             host_count=jax.process_count(),
             num_threads=settings.loader_threads,
         )
-        samples, _ = pipeline.evaluation_batch(
-            self.evaluation_data, num_examples=PREVIEW_EXAMPLES, image_size=self.image_size
-        )
+        count = PREVIEW_EXAMPLES
+        samples = Examples(self.evaluation_data, num_examples=count, image_size=self.image_size).batch()
         translate = jax.jit(plan.objective.preview)
 
         def initial() -> PyTree:
@@ -268,67 +239,6 @@ class Experiment:
             "Step %d of stage %s, gone to from step %d: %d of %d examples are not finite by themselves; see %s.json.",
             step, stage, replayed.start, len(replayed.suspects), len(ids), path,
         )  # fmt: skip
-
-    def evaluate(self, contenders: list[Contender]) -> None:
-        """Compares ``contenders`` and the linear floor on the evaluation split and writes ``report/``."""
-        settings = self.evaluation_settings
-        batch, ids = pipeline.evaluation_batch(
-            self.evaluation_data, num_examples=settings.num_examples, image_size=self.image_size
-        )
-        fit, _ = pipeline.evaluation_batch(
-            self.training_data, num_examples=settings.floor_examples, image_size=self.image_size
-        )
-        floor = LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
-        results = run(
-            contenders,
-            batch,
-            ids,
-            floor=floor,
-            batch_size=settings.batch_size,
-            rng=jax.random.key(EVALUATION_SEED),
-            num_images=settings.figure_rows,
-        )
-        report.write(
-            self.workdir / "report",
-            results,
-            title=self.title,
-            dataset=self.dataset,
-            split=settings.split,
-            config=self.config,
-            teacher_steps=settings.figure_steps,
-            rows=settings.figure_rows,
-        )
-        logger.info("The report is %s.", self.workdir / "report" / "results.md")
-
-    def contenders(self) -> list[Contender]:
-        """Every method of the teacher, then every method of the student; of either, where the other is not there.
-
-        Raises:
-          FileNotFoundError: where neither has a checkpoint yet.
-        """
-        places = {"teacher": (self.teacher_path or self.workdir, "teacher")}
-        if self.evaluation_settings.methods["student"]:
-            places["student"] = (self.workdir, self.plans[-1].name)
-        models, missing = {}, []
-        for name, (path, stage) in places.items():
-            try:
-                models[name] = exports.load_model(path, stage=stage)
-            except FileNotFoundError as error:
-                missing.append(error)
-        if not models:
-            raise missing[0]
-        for error in missing:
-            logger.warning("Compared without: %s", error)
-        return [
-            Contender(name=name, translator=model.translator, params=model.params, method=method)
-            for name, model in models.items()
-            for method in self.evaluation_settings.methods[name]
-        ]
-
-    def _is_evaluated(self) -> bool:
-        """Whether the report that is there was made by exactly this config."""
-        written = self.workdir / "report" / "results.json"
-        return written.exists() and json.loads(written.read_text())["config"] == self.config
 
 
 class _Parts(NamedTuple):

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     show_log(verbose=jax.process_index() == 0)
     try:
         experiment = build.experiment(_CONFIG.value, workdir=_WORKDIR.value)
-        contenders = experiment.contenders() if _MODE.value == "evaluate" else []
+        contenders = experiment.comparison.contenders() if _MODE.value == "evaluate" else []
         replayed = parse_step(_REPLAY.value) if _MODE.value == "replay" else None
     except (ValueError, OSError) as error:
         # What the user can mend is said in one sentence, before anything runs; later errors keep their traceback.
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
         if replayed is not None:
             experiment.replay(*replayed)
         elif _MODE.value == "evaluate":
-            experiment.evaluate(contenders)
+            experiment.comparison.run(contenders)
         else:
             experiment.train()
     except Interrupted as interrupted:

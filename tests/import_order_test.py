@@ -20,8 +20,9 @@ ROWS = {
 }
 ROOMS = tuple(ROWS)
 ROWS["exports"] = ROOMS
-ROWS["experiment"] = (*ROOMS, "exports")
-ROWS["build"] = (*ROOMS, "exports", "experiment", "tfds_builders")
+ROWS["comparison"] = (*ROOMS, "exports")
+ROWS["experiment"] = (*ROOMS, "exports", "comparison")
+ROWS["build"] = (*ROOMS, "exports", "comparison", "experiment", "tfds_builders")
 COMMANDS = (
     "build",
     "experiment",

@@ -23,6 +23,8 @@ from sar2opt_jax.data.encoded import Encoded
 from sar2opt_jax.data.scaling import to_float
 from sar2opt_jax.types import Batch
 
+IMAGES = ("optical", "sar")
+
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 Example = Mapping[str, Any]
@@ -163,7 +165,7 @@ def training_batches(
     if not 0 <= host_index < host_count:
         raise ValueError(f"host_index ({host_index}) must be between 0 and host_count - 1 ({host_count - 1}).")
     undecoded = _Undecoded(source)
-    _check_pair(undecoded[0], image_size)
+    check_pair(undecoded[0], image_size)
 
     vary = functools.partial(_vary, image_size=image_size, augment=augment)
     dataset = (
@@ -196,40 +198,7 @@ def ids_of_step(source: Source, *, step: int, batch_size: int, seed: int) -> lis
     """
     order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
     positions = range((step - 1) * batch_size, step * batch_size)
-    return [_text(source[int(cast(Any, order[position]))]["id"]) for position in positions]
-
-
-def evaluation_batch(source: Source, *, num_examples: int, image_size: int) -> tuple[Batch, list[str]]:
-    """The same examples every time, spread evenly over a split and cropped at the centre.
-
-    Args:
-        source: the pairs, such as ``open_split`` returns.
-        num_examples: how many; all there are, if there are fewer.
-        image_size: side of the images in pixels.
-
-    Returns:
-        A ``Batch`` of numpy arrays like those of ``training_batches``, its index [batch] the positions in the split,
-        and the ids of the pairs.
-
-    Raises:
-        ValueError: no examples to take, or images smaller than ``image_size``.
-    """
-    if len(source) == 0:
-        raise ValueError("The source has no examples: nothing to evaluate on.")
-    if num_examples < 1:
-        raise ValueError(f"num_examples must be at least 1, got {num_examples}.")
-    count = min(num_examples, len(source))
-    # The middles of `count` equal parts of the split.
-    positions = (2 * np.arange(count) + 1) * len(source) // (2 * count)
-
-    examples, ids = [], []
-    for position in positions.tolist():
-        stored = source[position]
-        height, width = _check_pair(stored, image_size)
-        top, left = (height - image_size) // 2, (width - image_size) // 2
-        examples.append(_crop(_number(position, stored), top=top, left=left, size=image_size))
-        ids.append(_text(stored["id"]))
-    return _stack(examples), ids
+    return [text(source[int(cast(Any, order[position]))]["id"]) for position in positions]
 
 
 def _number(position: int, example: Example) -> dict[str, Any]:
@@ -239,13 +208,13 @@ def _number(position: int, example: Example) -> dict[str, Any]:
 
 def _vary(example: Example, rng: np.random.Generator, *, image_size: int, augment: bool) -> dict[str, Any]:
     """A random crop and one of the eight symmetries of the square."""
-    height, width = _check_pair(example, image_size)
+    height, width = check_pair(example, image_size)
     top, left = (int(rng.integers(side - image_size + 1)) for side in (height, width))
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
 
     example = _crop(example, top=top, left=left, size=image_size)
     if augment:
-        for name in ("optical", "sar"):
+        for name in IMAGES:
             example[name] = _turn(example[name], turns=turns, flip=flip)
     return example
 
@@ -260,12 +229,19 @@ def _turn(image: np.ndarray, *, turns: int, flip: bool) -> np.ndarray:
 
 
 def _crop(example: Example, *, top: int, left: int, size: int) -> dict[str, Any]:
-    def window(image: np.ndarray | Encoded) -> np.ndarray:
-        if isinstance(image, Encoded):
-            return image.window(top=top, left=left, height=size, width=size)
-        return image[top : top + size, left : left + size]
+    return {**example, **{name: _window(example[name], top, left, size) for name in IMAGES}}
 
-    return {**example, "optical": window(example["optical"]), "sar": window(example["sar"])}
+
+def _window(image: np.ndarray | Encoded, top: int, left: int, size: int) -> np.ndarray:
+    if isinstance(image, Encoded):
+        return image.window(top=top, left=left, height=size, width=size)
+    return image[top : top + size, left : left + size]
+
+
+def centre(example: Example, size: int, *, of: str) -> np.ndarray:
+    """The middle of one image of a pair, [size, size, channel]; raises ValueError where the pair is smaller."""
+    height, width = check_pair(example, size)
+    return _window(example[of], (height - size) // 2, (width - size) // 2, size)
 
 
 def _stack(examples: Sequence[Example]) -> Batch:
@@ -275,7 +251,7 @@ def _stack(examples: Sequence[Example]) -> Batch:
     return Batch(optical=optical, sar=sar, index=index)
 
 
-def _check_pair(example: Example, image_size: int) -> tuple[int, int]:
+def check_pair(example: Example, image_size: int) -> tuple[int, int]:
     """Height and width of a pair; raises where it cannot be cropped to ``image_size``."""
     height, width = example["optical"].shape[:2]
     if example["sar"].shape[:2] != (height, width):
@@ -293,7 +269,8 @@ def _is_image(feature: Any) -> bool:
     return isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
 
 
-def _text(value: bytes | str) -> str:
+def text(value: bytes | str) -> str:
+    """A text as TFDS stores it, or as a list has it."""
     return value.decode() if isinstance(value, bytes) else value
 
 

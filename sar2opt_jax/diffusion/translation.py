@@ -51,6 +51,11 @@ class Translator:
         """Whether the network is a consistency function."""
         return self.solver_steps is not None
 
+    @property
+    def kind(self) -> str:
+        """What the network is."""
+        return "student" if self.is_student else "teacher"
+
     def timesteps(self, method: Method) -> times.Timesteps:
         """The grid of ``method``.
 

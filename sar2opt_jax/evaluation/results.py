@@ -8,6 +8,9 @@ import numpy as np
 
 from sar2opt_jax.diffusion.translation import Method
 
+Images = Callable[[Sequence[int]], np.ndarray]
+"""From positions of examples to their images, [n, height, width, channel] uint8, read when they are asked for."""
+
 SAMPLER_TITLES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp": "DPM++"}
 """The teacher's samplers as the paper calls them; with all its steps DDPM is the *original*."""
 
@@ -145,7 +148,7 @@ class Result:
     method: Method | None
     metrics: Mapping[str, np.ndarray]
     distances: Mapping[str, float]
-    images: Callable[[Sequence[int]], np.ndarray]
+    images: Images
     ms_per_image: float | None = None
     images_per_second: float | None = None
 
@@ -183,8 +186,8 @@ class Results:
 
     ids: Sequence[str]
     groups: Mapping[str, Sequence[str]]
-    sar: Callable[[Sequence[int]], np.ndarray]
-    optical: Callable[[Sequence[int]], np.ndarray]
+    sar: Images
+    optical: Images
     image_size: tuple[int, int]
     truth_sharpness: np.ndarray
     floor: Result

@@ -181,30 +181,6 @@ def test_pair_of_two_sizes_is_refused():
 def test_no_examples_are_refused():
     with pytest.raises(ValueError, match="nothing to train on"):
         batches([], 1)
-    with pytest.raises(ValueError, match="nothing to evaluate on"):
-        pipeline.evaluation_batch([], num_examples=1, image_size=8)
-
-
-def test_evaluation_spreads_evenly_and_crops_the_centre():
-    source = coordinates_source()
-    batch, ids = pipeline.evaluation_batch(source, num_examples=5, image_size=8)
-    assert ids == ["p1", "p3", "p5", "p7", "p9"]
-    np.testing.assert_array_equal(batch.index, [1, 3, 5, 7, 9])
-    np.testing.assert_array_equal(batch.optical[2], to_float(source[5]["optical"][2:10, 2:10]))
-    np.testing.assert_array_equal(batch.sar, batch.optical[..., :2])
-
-
-def test_evaluation_takes_what_there_is():
-    batch, ids = pipeline.evaluation_batch(coordinates_source(3), num_examples=100, image_size=8)
-    assert ids == ["p0", "p1", "p2"]
-    np.testing.assert_array_equal(batch.index, [0, 1, 2])
-
-
-def test_evaluation_refuses_what_cannot_work():
-    with pytest.raises(ValueError, match="at least 1, got 0"):
-        pipeline.evaluation_batch(coordinates_source(), num_examples=0, image_size=8)
-    with pytest.raises(ValueError, match=r"image_size \(16\)"):
-        pipeline.evaluation_batch(coordinates_source(), num_examples=1, image_size=16)
 
 
 def test_source_tells_its_channels_and_size():

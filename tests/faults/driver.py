@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from sar2opt_jax.data import pipeline
+from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.engine import lock, loop
 from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError
 from sar2opt_jax.engine.parallel import DataParallel
@@ -128,7 +129,7 @@ def train_stage(name: str, export: Any, flags: argparse.Namespace) -> Any:
     """One stage, as ``Experiment.train`` runs it."""
     stage, source = TinyStage(flags.ballast), pairs()
     init_rng, train_rng, preview_rng = jax.random.split(jax.random.key(STAGES.index(name)), 3)
-    samples, _ = pipeline.evaluation_batch(source, num_examples=4, image_size=SIZE)
+    samples = Examples(source, num_examples=4, image_size=SIZE).batch()
     translate = jax.jit(stage.preview)
 
     def preview(export):

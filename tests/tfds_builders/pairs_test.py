@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from sar2opt_jax.data import pipeline
+from sar2opt_jax.data.examples import Examples
 from tfds_builders import audit, files, pairs, prepare, splits
 from tfds_builders.pairs import raster, survey
 from tfds_builders.pairs import settings as stated
@@ -289,7 +290,8 @@ def test_any_number_of_radar_bands_is_stored_and_read_by_the_pipeline(tmp_path, 
 
     source = pipeline.open_split("pairs/mine", split="train", data_dir=tmp_path / "data")
     assert pipeline.sar_channels(source) == bands
-    batch, ids = pipeline.evaluation_batch(source, num_examples=2, image_size=16)
+    examples = Examples(source, num_examples=2, image_size=16)
+    batch, ids = examples.batch(), examples.ids
     expected = np.stack([stretched(sar[name[-1]], [(-25, 0)] * bands) for name in ids])
     np.testing.assert_allclose(batch.sar, expected / 127.5 - 1, atol=1e-6)
     batches = pipeline.training_batches(source, image_size=8, batch_size=2, seed=0, augment=True, num_threads=0)

@@ -12,6 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from sar2opt_jax.data import pipeline
+from sar2opt_jax.data.examples import Examples
 from tfds_builders import files, prepare
 
 PROJECT = Path(__file__).parents[2]
@@ -42,7 +43,8 @@ def test_command_prepares_what_the_pipeline_reads(tmp_path, raw, capsys):
     assert "audit: clean" in printed
 
     source = pipeline.open_split("sen12", split="train", data_dir=tmp_path)
-    batch, ids = pipeline.evaluation_batch(source, num_examples=2, image_size=256)
+    examples = Examples(source, num_examples=2, image_size=256)
+    batch, ids = examples.batch(), examples.ids
     assert batch.sar.shape == (2, 256, 256, 1) and batch.optical.shape == (2, 256, 256, 3)
     assert all(name.startswith(f"{SEASON}_") for name in ids)
 

@@ -1,0 +1,99 @@
+"""All that is measured of translations, by which networks are at hand to measure with."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from sar2opt_jax.evaluation import colour, distances, inception, lpips, metrics
+from sar2opt_jax.evaluation.batches import Batches
+from sar2opt_jax.evaluation.results import Images
+from sar2opt_jax.types import Array, PyTree
+
+KERNEL_SUBSETS, KERNEL_SUBSET_SIZE = 100, 1_000
+"""Of the kernel distance, as KID is computed elsewhere; fewer images make one subset of all."""
+
+
+class Measured(NamedTuple):
+    """Of one set of images."""
+
+    metrics: dict[str, np.ndarray]  # [count] each, keys of results.PER_IMAGE
+    features: dict[str, np.ndarray]  # [count, width] each, keys of FEATURES
+
+
+FEATURES = {"inception": ("fid", "kid"), "alexnet": ("frechet_alexnet", "kernel_alexnet")}
+"""Fréchet and kernel distance in the features of each network; never under one name with those of another."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measures:
+    """What to measure.
+
+    Attributes:
+      lpips: parameters of LPIPS by network, ``alexnet`` and ``vgg16``; what is missing is not measured.
+      inception: parameters of the Inception network that FID is defined with, or None.
+      remarks: what a reader must know of measures that were asked for and are not at hand.
+    """
+
+    lpips: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
+    inception: PyTree | None = None
+    remarks: tuple[str, ...] = ()
+
+    def measure(
+        self,
+        images: Images,
+        *,
+        truth: Images,
+        count: int,
+        batches: Batches,
+        progress: Callable[[int], Any] = lambda examples: None,
+    ) -> Measured:
+        """Measures images.
+
+        Args:
+          images: translations, from positions to [n, height, width, 3] uint8.
+          truth: the true images, likewise.
+          count: how many there are.
+          batches: how many at once.
+          progress: told the number of images after each batch.
+
+        Raises:
+          ValueError: for images that are too small for a metric.
+        """
+        params = batches.replicate({"lpips": dict(self.lpips), "inception": self.inception})
+
+        def load(positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+            return images(positions), truth(positions)
+
+        return Measured(*batches.apply(functools.partial(self._compute, params), load, count, progress=progress))
+
+    @functools.cached_property
+    def _compute(self) -> Callable[..., tuple[dict[str, Array], dict[str, Array]]]:
+        return jax.jit(_compute)
+
+    def distances(self, features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Between two sets of images, in every kind of features; none of a single image."""
+        found = {}
+        for network, (frechet, kernel) in FEATURES.items():
+            if network in features and len(features[network]) > 1:
+                pair = features[network], reference[network]
+                found[frechet] = distances.frechet(*pair)
+                size, subsets = KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
+                found[kernel] = 1e3 * distances.kernel(*pair, subset_size=size, num_subsets=subsets, seed=0)[0]
+        return found
+
+
+def _compute(params: Mapping[str, Any], image: Array, truth: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    unit, wanted = metrics.to_unit(image), metrics.to_unit(truth)
+    found = metrics.measure(unit, wanted) | {"colour_shift": colour.colour_shift(unit, wanted)}
+    for network, weights in params["lpips"].items():
+        found[f"lpips_{network}"] = lpips.lpips(weights, unit, wanted, network=network)
+    features = {}
+    if "alexnet" in params["lpips"]:
+        features["alexnet"] = lpips.features(params["lpips"]["alexnet"], unit)
+    if params["inception"] is not None:
+        features["inception"] = inception.features(params["inception"], image)
+    return found, features

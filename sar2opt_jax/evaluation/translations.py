@@ -1,0 +1,194 @@
+"""Translates examples with trained networks, whatever is not translated yet, and takes the time."""
+
+import dataclasses
+import functools
+import hashlib
+import logging
+import statistics
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from sar2opt_jax.data.scaling import to_float, to_uint8
+from sar2opt_jax.diffusion.translation import Method, Translator
+from sar2opt_jax.evaluation.batches import Batches
+from sar2opt_jax.evaluation.gallery import Gallery
+from sar2opt_jax.evaluation.results import series, steps_text
+from sar2opt_jax.types import Array, Params
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 2.0
+"""A method that takes longer than this for one image is timed by a single run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One network, sampled in one way.
+
+    Attributes:
+      name: of the network: ``teacher``, ``student``, or what tells several students apart.
+      translator: how it is sampled.
+      params: its parameters.
+      method: sampler and number of steps.
+      identity: plain JSON that no two networks share; translations are kept as long as it stays.
+    """
+
+    name: str
+    translator: Translator
+    params: Params
+    method: Method
+    identity: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"{series(self.name, self.translator.kind, self.method.sampler)}, {steps_text(self.method.num_steps)}"
+
+    @property
+    def folder(self) -> str:
+        """Where its translations are kept."""
+        return f"{quote(self.name, safe=' ')}-{self.method.sampler}-{self.method.num_steps}"
+
+
+class Examples(Protocol):
+    """What is translated and compared: ``data.examples.Examples``."""
+
+    ids: Sequence[str]
+    image_size: int
+
+    @property
+    def groups(self) -> Mapping[str, Sequence[str]]:
+        """For each way to group the examples, the group of each."""
+        ...
+
+    def sar(self, positions: Sequence[int]) -> np.ndarray:
+        """Radar images, [n, image_size, image_size, channel] uint8."""
+        ...
+
+    def optical(self, positions: Sequence[int]) -> np.ndarray:
+        """True images, [n, image_size, image_size, 3] uint8."""
+        ...
+
+
+def translate_missing(
+    contenders: Sequence[Contender],
+    galleries: Mapping[str, Gallery],
+    examples: Examples,
+    *,
+    batches: Batches,
+    rng: Array,
+    timing_repeats: int,
+) -> None:
+    """Fills galleries: this process's share of what is not translated yet; the first process times single images too.
+
+    Args:
+      contenders: the methods.
+      galleries: where each keeps its translations, by ``Contender.folder``.
+      examples: what to translate.
+      batches: how many at once.
+      rng: a key; an example's id is folded in.
+      timing_repeats: runs that latency is the median of.
+
+    Raises:
+      ValueError: for translations that are not finite.
+    """
+    index, count = jax.process_index(), jax.process_count()
+    todo = {
+        name: [position for position in gallery.missing(examples.ids) if position % count == index]
+        for name, gallery in galleries.items()
+    }
+    total = sum(len(todo[contender.folder]) * contender.method.num_steps for contender in contenders)
+    there = len(contenders) * len(range(index, len(examples.ids), count)) - sum(map(len, todo.values()))
+    if there:
+        logger.info("%d translations of an earlier evaluation are there and are used.", there)
+    with tqdm(total=total, desc="Translating", unit="evaluation", unit_scale=True, disable=None) as bar:
+        for contender in contenders:
+            gallery, positions = galleries[contender.folder], todo[contender.folder]
+            bar.set_description(contender.label)
+            translate = jax.jit(functools.partial(_translate, contender.translator, contender.method))
+            if positions:
+                rate = _fill(gallery, contender, translate, examples, positions, batches=batches, rng=rng, bar=bar)
+                gallery.speed = {"images_per_second": rate, "device": _device()}
+            if index == 0 and not (gallery.speed.get("device") == _device() and "ms_per_image" in gallery.speed):
+                one = to_float(examples.sar([0])), _names(examples.ids[:1])
+                milliseconds = latency_ms(translate, contender.params, rng, *one, repeats=timing_repeats)
+                rate = gallery.speed if gallery.speed.get("device") == _device() else {}
+                gallery.speed = {**rate, "ms_per_image": milliseconds, "device": _device()}
+            if positions and bar.disable:
+                logger.info("%s: %d translated.", contender.label, len(positions))
+
+
+def _fill(
+    gallery: Gallery,
+    contender: Contender,
+    translate: Any,
+    examples: Examples,
+    positions: Sequence[int],
+    *,
+    batches: Batches,
+    rng: Array,
+    bar: Any,
+) -> float:
+    """Translates the examples at some positions; returns images per second of full batches on these devices."""
+    bound = batches.replicate((contender.params, rng))
+    names, compiled, seconds, size = _names(examples.ids), None, [], 0
+    for new, filled in batches.cut(positions):
+        arguments = (*bound, *batches.shard((to_float(examples.sar(filled)), names[filled])))
+        compiled, size = compiled or translate.lower(*arguments).compile(), len(filled)
+        started = time.perf_counter()
+        translated = jax.device_get(compiled(*arguments))
+        seconds.append(time.perf_counter() - started)
+        if not np.isfinite(translated).all():
+            raise ValueError(f"{contender.label}: translations are not finite; the network has diverged.")
+        for position, image in zip(new, to_uint8(translated), strict=False):  # Those that only fill up come last.
+            gallery.write(examples.ids[position], image)
+        bar.update(len(new) * contender.method.num_steps)
+    return size / statistics.median(seconds[1:] or seconds)  # The first one warms up.
+
+
+def _translate(translator: Translator, method: Method, params: Params, rng: Array, sar: Array, names: Array) -> Array:
+    rngs = jax.vmap(lambda name: jax.random.fold_in(rng, name))(names)
+    return translator(params, sar, rngs, method=method)
+
+
+def _names(ids: Sequence[str]) -> np.ndarray:
+    """Ids as numbers to fold into a key, [n] uint32."""
+    return np.asarray([zlib.crc32(name.encode()) for name in ids], np.uint32)
+
+
+def _device() -> str:
+    return f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
+
+
+def latency_ms(function: Any, *args: Any, repeats: int) -> float:
+    """Milliseconds of one call of a jitted function, from arguments on the device to the result on the device.
+
+    Compilation does not count and the first run warms up; then the median of ``repeats`` runs. Where the first run
+    takes longer than ``PATIENCE_SECONDS`` (a thousand steps), it is the measurement itself.
+    """
+    args = jax.block_until_ready(jax.device_put(args))
+    compiled = function.lower(*args).compile()
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(compiled(*args))
+        return time.perf_counter() - start
+
+    first = seconds()
+    return 1e3 * (first if first > PATIENCE_SECONDS else statistics.median(seconds() for _ in range(repeats)))
+
+
+def fingerprint(params: Params) -> str:
+    """The SHA-256 of a network's parameters, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+import time
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from sar2opt_jax.evaluation import translations
+from sar2opt_jax.evaluation.batches import Batches
+from sar2opt_jax.evaluation.gallery import Gallery
+
+
+def from_noise(params, x_t, t, sar):
+    del t
+    return params["gain"] * x_t + 0.5 * sar.mean(axis=-1, keepdims=True)
+
+
+def translate(contender, examples, directory, *, batch_size=8, seed=0):
+    """The translations of one contender."""
+    gallery = Gallery(directory)
+    gallery.open(made_by={})
+    translations.translate_missing(
+        [contender],
+        {contender.folder: gallery},
+        examples,
+        batches=Batches(batch_size),
+        rng=jax.random.key(seed),
+        timing_repeats=1,
+    )
+    return gallery
+
+
+@pytest.mark.usefixtures("untimed")
+@pytest.mark.parametrize("batch_size", [1, 5, 8])
+def test_translations_do_not_depend_on_the_batch_size_or_the_company(tmp_path, contender, examples, batch_size):
+    method = contender("ddpm", 10, model=from_noise)
+    together = translate(method, examples(6), tmp_path / "together", batch_size=4).read([f"p{i}" for i in range(6)])
+    alone = translate(method, examples(3), tmp_path / "alone", batch_size=batch_size).read([f"p{i}" for i in range(3)])
+    np.testing.assert_allclose(together[:3].astype(int), alone, atol=1)  # A rounding may fall to the other side.
+    assert np.abs(together[0].astype(int) - together[1]).max() > 10
+
+
+@pytest.mark.usefixtures("untimed")
+def test_methods_start_from_the_same_noise_and_another_seed_from_another(tmp_path, contender, examples):
+    # One step of either sampler is the network's x_0 at the noisiest time.
+    one, other, another = (
+        translate(contender(sampler, 1, model=from_noise), examples(), tmp_path / f"{sampler}{seed}", seed=seed)
+        for sampler, seed in (("ddim", 0), ("dpm_solver_pp", 0), ("ddim", 1))
+    )
+    np.testing.assert_array_equal(one.read(["p0", "p1"]), other.read(["p0", "p1"]))
+    assert (one.read(["p0"]) != another.read(["p0"])).any()
+
+
+@pytest.mark.usefixtures("untimed")
+def test_only_what_is_missing_is_translated(tmp_path, contender, examples, monkeypatch):
+    method = contender("ddim", 2, model=from_noise)
+    gallery = translate(method, examples(), tmp_path)
+    before = gallery.read([f"p{i}" for i in range(5)])
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    gallery.path("p3").unlink()
+    translate(method, examples(), tmp_path)
+    np.testing.assert_array_equal(gallery.read([f"p{i}" for i in range(5)]), before)
+    assert {p for p, stamp in stamps.items() if p.stat().st_mtime_ns != stamp} == {gallery.path("p3")}
+    monkeypatch.setattr(translations, "_fill", lambda *args, **kw: pytest.fail("translated again"))
+    translate(method, examples(), tmp_path)
+
+
+def test_speed_is_kept_with_the_device_it_was_measured_on(tmp_path, contender, examples, monkeypatch):
+    gallery = translate(contender("ddim", 1), examples(), tmp_path)
+    measured = gallery.speed
+    assert measured["ms_per_image"] > 0 and measured["images_per_second"] > 0
+    monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: pytest.fail("timed again"))
+    assert translate(contender("ddim", 1), examples(), tmp_path).speed == measured
+    monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: 7.0)
+    monkeypatch.setattr(translations, "_device", lambda: "another device")
+    assert translate(contender("ddim", 1), examples(), tmp_path).speed == {
+        "ms_per_image": 7.0,
+        "device": "another device",
+    }
+
+
+@pytest.mark.usefixtures("untimed")
+def test_translations_that_are_not_finite_are_refused(tmp_path, contender, examples):
+    with pytest.raises(ValueError, match="Student, 2 steps: translations are not finite"):
+        translate(contender("lcm", 2, gain=np.nan), examples(), tmp_path)
+    assert list(tmp_path.glob("*.png")) == []
+
+
+def test_two_networks_of_one_structure_have_two_fingerprints():
+    one, other = ({"a": {"kernel": np.full(3, value, np.float32)}} for value in (1, 2))
+    assert translations.fingerprint(one) == translations.fingerprint({"a": {"kernel": np.ones(3, np.float32)}})
+    assert len({translations.fingerprint(params) for params in (one, other, {"b": one["a"]})}) == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [((1.9, 0.3, 0.8, 0.5), 500.0), ((2.1, 0.3, 0.3, 0.3), 2_100.0)],
+    ids=["median after warm-up", "one run of a slow method"],
+)
+def test_latency(monkeypatch, seconds, expected):
+    clock = [0.0]
+    durations = iter(seconds)
+
+    def compiled(argument):
+        clock[0] += next(durations)
+        return argument
+
+    function = SimpleNamespace(lower=lambda *args: SimpleNamespace(compile=lambda: compiled))
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    assert translations.latency_ms(function, np.zeros(1), repeats=3) == pytest.approx(expected)
