@@ -146,7 +146,7 @@ class Comparison:
                 continue
             self._check_model(place, model)
             about = {key: model.meta.get(key) for key in ("stage", "step", "model", "schedule", "consistency")}
-            identity = about | {"parameters": fingerprint(model.params)}
+            identity = about | {"parameters": fingerprint(model.params), "data": self.dataset}
             contenders += [
                 Contender(
                     name=place.name, translator=model.translator, params=model.params, method=method, identity=identity
