@@ -173,6 +173,16 @@ def _simulated_long(config: Config) -> None:
     config.distill.num_steps = 250
 
 
+def _sen12_small(config: Config) -> None:
+    """Crops of SEN1-2, the network of ``simulated``, an hour on two CPU cores: to see it work on real pairs."""
+    _simulated(config)
+    config.data.name = "sen12"
+    config.data.image_size = 64
+    config.train.batch_size = 8
+    config.teacher.num_steps = 1_500
+    config.distill.num_steps = 200
+
+
 def _smoke(config: Config) -> None:
     """Every stage and the evaluation in seconds, to see that all works."""
     _simulated(config)
@@ -199,5 +209,6 @@ PRESETS = {
     "simulated_long": _simulated_long,
     "sen12": _sen12,
     "gf3": _gf3,
+    "sen12_small": _sen12_small,
     "smoke": _smoke,
 }
