@@ -201,7 +201,7 @@ def test_step_to_replay_that_cannot_be_read_raises(text):
 @pytest.mark.parametrize("stage", ["teacher", "adversarial"])
 def test_either_network_alone_can_be_compared(finished, data_dir, tmp_path, stage, caplog):
     shutil.copytree(finished / stage, tmp_path / "run" / stage)
-    contenders = build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).contenders()
+    contenders = build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).comparison.contenders()
     name, other = ("teacher", "adversarial") if stage == "teacher" else ("student", "teacher")
     assert {contender.name for contender in contenders} == {name}
     assert f"expected {other}/checkpoints/STEP" in caplog.text
@@ -209,4 +209,4 @@ def test_either_network_alone_can_be_compared(finished, data_dir, tmp_path, stag
 
 def test_comparing_nothing_raises(data_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected teacher/checkpoints/STEP"):
-        build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).contenders()
+        build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).comparison.contenders()
