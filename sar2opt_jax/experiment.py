@@ -50,7 +50,7 @@ class StagePlan:
     """One stage of a run.
 
     Attributes:
-      name: ``teacher``, ``distill`` or ``adversarial``; the name of its directory.
+      name: one of ``build.STAGES``; the name of its directory.
       objective: the stage.
       num_steps: optimiser steps.
       seed: of its parameters, its noise and its data order.
@@ -89,7 +89,7 @@ class EvaluationSettings:
     split: str
     num_examples: int
     batch_size: int
-    methods: Mapping[str, list[Method]]  # for "teacher" and "student"
+    methods: Mapping[str, list[Method]]  # for each of translation.KINDS
     figure_steps: int
     figure_rows: int
     floor_window: int
@@ -301,18 +301,21 @@ class Experiment:
         logger.info("The report is %s.", self.workdir / "report" / "results.md")
 
     def contenders(self) -> list[Contender]:
-        """Every method of the teacher, then every method of the student; of either, where the other is not there.
+        """Every method of the teacher, then every method of the last stage; of either, where the other is not there.
 
         Raises:
           FileNotFoundError: where neither has a checkpoint yet.
         """
-        places = {"teacher": (self.teacher_path or self.workdir, "teacher")}
-        if self.evaluation_settings.methods["student"]:
-            places["student"] = (self.workdir, self.plans[-1].name)
+        methods, places = self.evaluation_settings.methods, {}
+        if methods["teacher"]:
+            places["teacher"] = (self.teacher_path or self.workdir, "teacher")
+        for kind in ("student", "generator"):
+            if methods[kind]:
+                places[kind] = (self.workdir, self.plans[-1].name)
         models, missing = {}, []
-        for name, (path, stage) in places.items():
+        for kind, (path, stage) in places.items():
             try:
-                models[name] = exports.load_model(path, stage=stage)
+                models[kind] = exports.load_model(path, stage=stage)
             except FileNotFoundError as error:
                 missing.append(error)
         if not models:
@@ -320,9 +323,14 @@ class Experiment:
         for error in missing:
             logger.warning("Compared without: %s", error)
         return [
-            Contender(name=name, translator=model.translator, params=model.params, method=method)
-            for name, model in models.items()
-            for method in self.evaluation_settings.methods[name]
+            Contender(
+                name=model.meta["stage"] if kind == "generator" else kind,
+                translator=model.translator,
+                params=model.params,
+                method=method,
+            )
+            for kind, model in models.items()
+            for method in methods[kind]
         ]
 
     def _is_evaluated(self) -> bool:

@@ -1,37 +1,32 @@
 """Reads the config and puts the pieces together: the only module that sees a ``ConfigDict``."""
 
-import functools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import jax
-import optax
 
+from sar2opt_jax.build.optimizers import DECAYS, Config, learning_rate
+from sar2opt_jax.build.stages import STAGES, patchgan
 from sar2opt_jax.data import pipeline
-from sar2opt_jax.diffusion import losses, samplers, times
-from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.diffusion import losses, times
+from sar2opt_jax.diffusion.translation import KINDS, Method
 from sar2opt_jax.engine import checkpoint, parallel
 from sar2opt_jax.experiment import EvaluationSettings, Experiment, StagePlan, TrainSettings
-from sar2opt_jax.exports import DTYPES, as_model, schedule, unet
-from sar2opt_jax.models.discriminator import Discriminator, from_unet
-from sar2opt_jax.models.init import init_params
+from sar2opt_jax.exports import DTYPES, schedule, unet
+from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.stages import adversarial
-from sar2opt_jax.stages.adversarial import Adversarial
-from sar2opt_jax.stages.distill import Distill
-from sar2opt_jax.stages.teacher import Teacher
-from sar2opt_jax.types import Array, Export, Params, Stage
+from sar2opt_jax.types import Array, Export
 from tfds_builders.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
-Config = Any
-"""An ``ml_collections.ConfigDict``, whose fields no type checker knows."""
-
 IDENTITY = ("data", "model", "schedule", "stages")
 """The groups of a config that a workdir belongs to; everything else may change when a run is resumed."""
+
+BASELINES = tuple(name for name, entry in STAGES.items() if entry.kind == "generator")
 
 
 def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
@@ -83,11 +78,11 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
 
 def plan(config: Config, name: str, *, sar_channels: int) -> StagePlan:
     """The stage ``name`` of a checked config, with how long it runs."""
-    settings = config.teacher if name == "teacher" else config.distill
+    settings = config[STAGES[name].settings]
     rate = learning_rate(settings.optimizer, num_steps=settings.num_steps)
     return StagePlan(
         name=name,
-        objective=STAGES[name](config, sar_channels),
+        objective=STAGES[name].make(config, sar_channels),
         num_steps=settings.num_steps,
         seed=config.seed + list(STAGES).index(name),  # Stages differ in data order and noise.
         learning_rate=lambda step: float(cast(Array, rate(step))),
@@ -114,95 +109,15 @@ def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
         logger.info("The paper's recipe on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
 
 
-def optimizer(config: Config, *, num_steps: int) -> optax.GradientTransformation:
-    """AdamW behind a clip of the global norm, with ``learning_rate``."""
-    b1, b2 = config.betas
-    rate = learning_rate(config, num_steps=num_steps)
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(rate, b1=b1, b2=b2, eps=config.eps, weight_decay=config.weight_decay),
-    )
-
-
-def learning_rate(config: Config, *, num_steps: int) -> optax.Schedule:
-    """Linear warm-up, then a cosine down to zero at ``num_steps``; config as of ``optimizer``."""
-    warmup_steps = min(config.warmup_steps, num_steps // 2)  # A short run still reaches its learning rate.
-    return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup_steps, num_steps)
-
-
-def _teacher(config: Config, sar_channels: int) -> Teacher:
-    settings = config.teacher
-    network = unet(config.model, dtype=settings.dtype)
-    return Teacher(
-        model=as_model(network),
-        init_params=functools.partial(
-            init_params, network, image_size=config.data.image_size, sar_channels=sar_channels
-        ),
-        optimizer=optimizer(settings.optimizer, num_steps=settings.num_steps),
-        schedule=schedule(config.schedule),
-        prediction=config.model.prediction,
-        min_snr_gamma=settings.min_snr_gamma,
-        noise_offset=settings.noise_offset,
-        input_perturbation=settings.input_perturbation,
-        max_ema_decay=settings.max_ema_decay,
-        preview_steps=settings.preview_steps,
-    )
-
-
-def _distill(config: Config, sar_channels: int) -> Distill:
-    del sar_channels  # The teacher's parameters know.
-    return Distill(**_distill_settings(config))
-
-
-def _adversarial(config: Config, sar_channels: int) -> Adversarial:
-    critic = Discriminator(unet=unet(config.model, dtype=config.distill.dtype))
-
-    def init_discriminator(rng: Array, teacher: Params) -> Params:
-        fresh = init_params(critic, rng, image_size=config.data.image_size, sar_channels=sar_channels)
-        return from_unet(teacher, fresh)
-
-    return Adversarial(
-        **_distill_settings(config),
-        discriminator=lambda params, *inputs: cast(Array, critic.apply({"params": params}, *inputs)),
-        init_discriminator=init_discriminator,
-        adversarial_loss=config.adversarial.loss,
-        adversarial_weight=config.adversarial.weight,
-        real=config.adversarial.real,
-    )
-
-
-def _distill_settings(config: Config) -> dict[str, Any]:
-    settings = config.distill
-    return {
-        "model": as_model(unet(config.model, dtype=settings.dtype)),
-        "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
-        "schedule": schedule(config.schedule),
-        "prediction": config.model.prediction,
-        "solver_steps": settings.solver_steps,
-        "loss": settings.loss,
-        "huber_c": settings.huber_c,
-        "target_decay": settings.target_decay,
-        "sigma_data": settings.sigma_data,
-        "export_target": settings.export_target,
-        "preview_steps": settings.preview_steps,
-    }
-
-
-STAGES: dict[str, Callable[[Config, int], Stage]] = {
-    "teacher": _teacher,
-    "distill": _distill,
-    "adversarial": _adversarial,
-}
-
-
 def description(config: Config, name: str, *, sar_channels: int) -> dict[str, Any]:
     """What is saved beside an export of stage ``name``, so that it can be used without a config. Plain JSON."""
     student = {"solver_steps": config.distill.solver_steps, "sigma_data": config.distill.sigma_data}
     return {
         "stage": name,
+        "kind": STAGES[name].kind,
         "model": _plain(config.model),
         "schedule": _plain(config.schedule),
-        "consistency": None if name == "teacher" else student,
+        "consistency": student if STAGES[name].kind == "student" else None,
         "sar": {"channels": sar_channels, "scaling": "uint8 0 .. 255 to -1 .. 1"},
         "data": config.data.name,
         "image_size": config.data.image_size,
@@ -234,16 +149,18 @@ def check(config: Config) -> None:
     """Raises ValueError, with what was found and what is expected, for a config that cannot run."""
     for name in config.stages:
         _choose("stage", name, STAGES)
-    for group in ("teacher", "distill"):
+    for group in {entry.settings: None for entry in STAGES.values()}:
         _choose(f"{group}.dtype", config[group].dtype, DTYPES)
+        _choose(f"{group}.optimizer.decay", config[group].optimizer.decay, DECAYS)
         if config[group].num_steps < 1:
             raise ValueError(f"{group}.num_steps must be at least 1; got {config[group].num_steps}.")
     _choose("distill.loss", config.distill.loss, losses.CONSISTENCY)
-    _choose("adversarial.loss", config.adversarial.loss, losses.ADVERSARIAL)
+    for group in ("adversarial", *BASELINES):
+        _choose(f"{group}.loss", config[group].loss, losses.ADVERSARIAL)
     _choose("adversarial.real", config.adversarial.real, adversarial.REAL)
     _choose("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
     for name in config.evaluation.teacher_samplers:
-        _choose("evaluation.teacher_samplers", name, {k: v for k, v in samplers.SAMPLERS.items() if k != "lcm"})
+        _choose("evaluation.teacher_samplers", name, KINDS["teacher"])
     noise_schedule = schedule(config.schedule)
     noise_schedule.check_prediction(config.model.prediction)
     times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)
@@ -254,6 +171,9 @@ def check(config: Config) -> None:
     network = unet(config.model, dtype="float32")
     sized = Discriminator(unet=network) if "adversarial" in config.stages else network
     sized.check_image_size(config.data.image_size, config.data.image_size)
+    for name in BASELINES:
+        if name in config.stages:
+            patchgan(config[name]).check_image_size(config.data.image_size, config.data.image_size)
     parallel.check_batch_size(
         config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches
     )
@@ -275,15 +195,20 @@ def check_workdir(config: Config, workdir: Path) -> None:
 
 
 def evaluation_settings(config: Config) -> EvaluationSettings:
-    """What the report compares: samplers of the teacher, and of the student where there is one."""
-    settings = config.evaluation
+    """What the report compares: samplers of the teacher, and the last stage's network where it is another."""
+    settings, kind = config.evaluation, STAGES[config.stages[-1]].kind
     teacher = [Method(sampler="ddpm", num_steps=settings.original_steps)]
     for sampler in settings.teacher_samplers:
         steps = sorted({*settings.teacher_steps, settings.figure_steps})
         teacher += [Method(sampler=sampler, num_steps=n) for n in steps]
     student = [Method(sampler="lcm", num_steps=n) for n in settings.student_steps]
+    methods = {"teacher": teacher, "student": student, "generator": [Method(sampler="direct", num_steps=1)]}
+    has_teacher = "teacher" in config.stages or config.teacher.export is not None
     return EvaluationSettings(
-        methods={"teacher": teacher, "student": student if config.stages[-1] != "teacher" else []},
+        methods={
+            "teacher": teacher if has_teacher else [],
+            **{other: methods[other] if kind == other else [] for other in ("student", "generator")},
+        },
         split=settings.split,
         num_examples=settings.num_examples,
         batch_size=settings.batch_size,
