@@ -88,9 +88,27 @@ def _paper() -> Config:
     config.distill.preview_steps = 4
 
     config.adversarial = ConfigDict()  # what stage adversarial adds to distill
-    config.adversarial.loss = "non_saturating"  # non_saturating | hinge | wasserstein
+    config.adversarial.loss = "non_saturating"  # non_saturating | hinge | wasserstein | least_squares
     config.adversarial.weight = 1.0
     config.adversarial.real = "target"  # target | optical
+
+    # The baselines: the same network, as many optimiser steps as teacher and student together.
+    config.pix2pix = ConfigDict()
+    config.pix2pix.num_steps = 250_000
+    config.pix2pix.dtype = "bfloat16"  # of the networks' inside; input, output, statistics and parameters are float32
+    config.pix2pix.optimizer = _gan_optimizer()
+    config.pix2pix.discriminator_widths = (64, 128, 256, 512)  # judges patches of 70 x 70 pixels; one fewer, 34 x 34
+    config.pix2pix.loss = "non_saturating"  # non_saturating | hinge | wasserstein | least_squares
+    config.pix2pix.adversarial_weight = 1.0  # 0: a regression
+    config.pix2pix.l1_weight = 100.0
+
+    config.cyclegan = ConfigDict()
+    config.cyclegan.num_steps = 250_000
+    config.cyclegan.dtype = "bfloat16"
+    config.cyclegan.optimizer = _gan_optimizer()
+    config.cyclegan.discriminator_widths = (64, 128, 256, 512)
+    config.cyclegan.loss = "least_squares"  # non_saturating | hinge | wasserstein | least_squares
+    config.cyclegan.cycle_weight = 10.0
 
     config.evaluation = ConfigDict()
     config.evaluation.split = "test"
@@ -111,17 +129,30 @@ def _paper() -> Config:
 
 
 def _optimizer(*, learning_rate: float) -> ConfigDict:
-    """AdamW with linear warm-up, then a cosine down to zero."""
+    """AdamW with linear warm-up."""
     return ConfigDict(
         {
             "learning_rate": learning_rate,
             "warmup_steps": 500,
+            "decay": "cosine",  # down to zero: cosine | second_half (constant, from the middle on linear)
             "betas": (0.9, 0.999),
             "eps": 1e-8,
             "weight_decay": 1e-2,
             "clip_norm": 1.0,
         }
     )
+
+
+def _gan_optimizer() -> ConfigDict:
+    """Adam as in arXiv 1611.07004 and 1703.10593: no decay of weights, no clipping, constant, then down to zero."""
+    config = _optimizer(learning_rate=2e-4)
+    config.warmup_steps = 0
+    config.decay = "second_half"
+    config.betas = (0.5, 0.999)
+    config.weight_decay = 0.0
+    del config["clip_norm"]
+    config.clip_norm = config_dict.placeholder(float)  # None: gradients as they are
+    return config
 
 
 def _sen12(config: Config) -> None:
@@ -161,6 +192,10 @@ def _simulated(config: Config) -> None:
     config.distill.optimizer.warmup_steps = 10
     config.adversarial.weight = 0.3  # at 1 the few and large steps of this preset can tear the student apart
     config.adversarial.real = "optical"
+    for baseline in (config.pix2pix, config.cyclegan):
+        baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
+        baseline.dtype = "float32"
+        baseline.discriminator_widths = (32, 64, 128)  # patches of 34 x 34 pixels: these images are no larger
     config.evaluation.num_examples = 16
     config.evaluation.lpips = ("alexnet",)
     config.evaluation.teacher_steps = (1, 2, 4, 8, 50)
@@ -171,6 +206,7 @@ def _simulated_long(config: Config) -> None:
     _simulated(config)
     config.teacher.num_steps = 2_000
     config.distill.num_steps = 250
+    config.pix2pix.num_steps = config.cyclegan.num_steps = 2_250
 
 
 def _sen12_small(config: Config) -> None:
@@ -181,6 +217,7 @@ def _sen12_small(config: Config) -> None:
     config.train.batch_size = 8
     config.teacher.num_steps = 1_500
     config.distill.num_steps = 200
+    config.pix2pix.num_steps = config.cyclegan.num_steps = 1_700
 
 
 def _smoke(config: Config) -> None:
@@ -195,6 +232,7 @@ def _smoke(config: Config) -> None:
     config.train.batch_size = 4
     config.teacher.num_steps = 8
     config.distill.num_steps = 4
+    config.pix2pix.num_steps = config.cyclegan.num_steps = 8
     config.evaluation.num_examples = 4
     config.evaluation.teacher_steps = (1, 2)
     config.evaluation.student_steps = (1, 2)

@@ -22,12 +22,13 @@ from typing import Any
 from absl import logging
 
 from sar2opt_jax import exports
-from sar2opt_jax.diffusion.translation import Method, Translator
+from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.engine import checkpoint
 from sar2opt_jax.interop import architecture, diffusers, folder, scheduler, settings, shapes, tensors
 from sar2opt_jax.interop.architecture import Architecture
 
-STAGES = tuple(reversed(checkpoint.STAGE_ORDER))
+STAGES = ("teacher", "distill", "adversarial")
+"""Those of diffusion models, which is what diffusers can sample."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -134,12 +135,7 @@ def from_diffusers(files: folder.Files, workdir: Path, *, flags: Mapping[str, An
 
 def check(meta: Mapping[str, Any]) -> None:
     """Raises ValueError for a description whose parts do not fit each other."""
-    translator = Translator(
-        model=exports.as_model(exports.unet(meta["model"], dtype="float32")),
-        schedule=exports.schedule(meta["schedule"]),
-        prediction=meta["model"]["prediction"],
-        **(meta["consistency"] or {}),
-    )
+    translator = exports.translator(meta, exports.unet(meta["model"], dtype="float32"))
     translator.schedule.check_prediction(translator.prediction)
     translator.timesteps(Method(sampler="lcm" if translator.is_student else "ddim", num_steps=1))
 
@@ -165,6 +161,7 @@ def description(
     channels = model.pop("sar_channels")
     return {
         "stage": stage,
+        "kind": "teacher" if consistency is None else "student",
         "model": {name: list(value) if isinstance(value, tuple) else value for name, value in model.items()}
         | {"prediction": prediction},
         "schedule": dict(schedule),
@@ -186,6 +183,11 @@ def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> lis
         folder.refuse_others(source)
         wanted = f"{folder.WEIGHTS}{tensors.SUFFIX}"
         raise FileNotFoundError(f"{source} has no weights of diffusers ({wanted}) either. {error}") from None
+    if exports.kind(meta) == "generator":
+        raise ValueError(
+            f"{source} is a generator (stage {meta['stage']}); expected one of {', '.join(STAGES)}: "
+            "diffusers samples diffusion models alone."
+        )
     model = meta["model"]
     network = Architecture(
         widths=tuple(model["widths"]),

@@ -44,7 +44,7 @@ class StagePlan:
     """One stage of a run.
 
     Attributes:
-      name: ``teacher``, ``distill`` or ``adversarial``; the name of its directory.
+      name: one of ``build.STAGES``; the name of its directory.
       objective: the stage.
       num_steps: optimiser steps.
       seed: of its parameters, its noise and its data order.

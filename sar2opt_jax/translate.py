@@ -27,12 +27,18 @@ from sar2opt_jax.diffusion.translation import Method, Translator
 _MODEL = flags.DEFINE_string("model", None, "A workdir, a stage's directory in it, or one checkpoint.")
 _INPUT = flags.DEFINE_string("input", None, "A PNG file, or a folder of them.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where the translation goes: a file; a folder for a folder.")
-_STEPS = flags.DEFINE_integer("steps", None, "Network evaluations; default 4 for a student, 50 for a teacher.")
+_STEPS = flags.DEFINE_integer(
+    "steps", None, "Network evaluations; default 4 for a student, 50 for a teacher, 1 for a generator."
+)
 _SAMPLER = flags.DEFINE_string(
-    "sampler", None, "ddim (default), dpm_solver_pp or ddpm for a teacher, lcm for a student."
+    "sampler", None, "ddim (default), dpm_solver_pp or ddpm for a teacher, lcm for a student, direct for a generator."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; another seed gives another plausible translation.")
-_STAGE = flags.DEFINE_string("stage", None, "teacher, distill or adversarial; default the last one of the workdir.")
+_STAGE = flags.DEFINE_string(
+    "stage", None, "teacher, distill, adversarial, pix2pix or cyclegan; default the last one of the workdir."
+)
+
+USUAL_SAMPLERS = {"teacher": "ddim", "student": "lcm", "generator": "direct"}
 
 FAILURES = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, jax.errors.JaxRuntimeError)
 """What a bad file leads to: unreadable, of the wrong kind, broken (PIL's SyntaxError), too large, out of memory."""
@@ -93,9 +99,9 @@ def choose_method(translator: Translator, *, sampler: str | None, steps: int | N
     Raises:
       ValueError: for a sampler or a number of steps that the network does not have.
     """
-    sampler = sampler or ("lcm" if translator.is_student else "ddim")
+    sampler = sampler or USUAL_SAMPLERS[translator.kind]
     if steps is None:
-        steps = {"lcm": 4, "ddpm": translator.schedule.num_steps}.get(sampler, 50)
+        steps = {"lcm": 4, "direct": 1, "ddpm": translator.schedule.num_steps}.get(sampler, 50)
     method = Method(sampler=sampler, num_steps=steps)
     translator.timesteps(method)
     return method

@@ -97,7 +97,7 @@ def test_a_converted_teacher_is_one_for_the_next_stage(tmp_path):
     config.model.prediction, config.schedule.rescale_zero_snr = "v", True
     config.teacher.export = str(tmp_path / "run")
     export = build.teacher_export(config, sar_channels=1)
-    state = build.STAGES["distill"](config, 1).init(jax.random.key(0), export)
+    state = build.STAGES["distill"].make(config, 1).init(jax.random.key(0), export)
     np.testing.assert_array_equal(state.teacher["conv_in"]["bias"], load_file(WEIGHTS)["conv_in.bias"])
 
 

@@ -14,6 +14,11 @@ def squared_error(prediction: Array, target: Array) -> Array:
     return _per_example(jnp.square(prediction - target))
 
 
+def absolute_error(prediction: Array, target: Array) -> Array:
+    """Mean absolute error over pixels and channels, L1. Returns: [batch]."""
+    return _per_example(jnp.abs(prediction - target))
+
+
 def pseudo_huber(prediction: Array, target: Array, *, huber_c: float = 1e-3) -> Array:
     """Pseudo-Huber distance sqrt(e^2 + c^2) - c per element (arXiv 2310.14189, equation 7).
 
@@ -49,7 +54,10 @@ def min_snr_weight(snr: Array, *, gamma: float, prediction: str) -> Array:
 
 
 class Adversarial(NamedTuple):
-    """A pair of losses on the discriminator's logits, [batch] -> [batch]."""
+    """A pair of losses on the discriminator's logits, element by element: [batch] -> [batch], patches likewise.
+
+    ``least_squares`` is of arXiv 1611.04076, with targets 1 and 0.
+    """
 
     generator: Callable[[Array], Array]  # of the logits on generated images
     discriminator: Callable[[Array, Array], Array]  # of the logits on (real, generated) images
@@ -67,6 +75,10 @@ ADVERSARIAL = {
     "wasserstein": Adversarial(
         generator=lambda fake: -fake,
         discriminator=lambda real, fake: fake - real,
+    ),
+    "least_squares": Adversarial(
+        generator=lambda fake: jnp.square(fake - 1),
+        discriminator=lambda real, fake: jnp.square(real - 1) + jnp.square(fake),
     ),
 }
 

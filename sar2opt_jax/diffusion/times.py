@@ -50,6 +50,17 @@ def consistency(num_train_steps: int, num_steps: int, *, solver_steps: int = 50)
     return _chain(solver_grid(num_train_steps, solver_steps)[::-1][entries])
 
 
+def direct(num_steps: int) -> Timesteps:
+    """The only time of a one-step generator, 0.
+
+    Raises:
+      ValueError: for more than one step.
+    """
+    if num_steps != 1:
+        raise ValueError(f"A one-step generator takes 1 step; got {num_steps}.")
+    return _chain(np.zeros(1))
+
+
 GRIDS = {"trailing": trailing, "leading": leading, "linspace": linspace, "consistency": consistency}
 
 

@@ -27,7 +27,7 @@ from sar2opt_jax.types import Export, PyTree
 
 logger = logging.getLogger(__name__)
 
-STAGE_ORDER = ("adversarial", "distill", "teacher")
+STAGE_ORDER = ("adversarial", "distill", "teacher", "pix2pix", "cyclegan")
 """Which stage's export stands for a workdir, best first."""
 
 ITEMS = ("state", "data", "export", "meta")

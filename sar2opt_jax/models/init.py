@@ -4,6 +4,7 @@ import math
 import re
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,21 @@ than with factors of one."""
 
 
 def init_params(module: UNet | Discriminator, rng: Array, *, image_size: int, sar_channels: int) -> Params:
+    """Parameters of a U-Net, or of a discriminator made of one, to start training from; see ``fresh_params``.
+
+    Args:
+      module: the network.
+      rng: a key; a concrete one, so call this outside ``jit``.
+      image_size: height and width to trace with.
+      sar_channels: channels of ``sar``.
+
+    Raises:
+      ValueError: for an image size that does not fit the network.
+    """
+    return fresh_params(module, rng, *module.input_shapes(image_size=image_size, sar_channels=sar_channels))
+
+
+def fresh_params(module: nn.Module, rng: Array, *inputs: jax.ShapeDtypeStruct) -> Params:
     """Parameters to start training from, equal for equal keys.
 
     Kernels are normal with variance 1 / fan_in (LeCun), the last ones of a branch smaller (``GAINS``); biases are zero,
@@ -29,16 +45,14 @@ def init_params(module: UNet | Discriminator, rng: Array, *, image_size: int, sa
     Args:
       module: the network.
       rng: a key; a concrete one, so call this outside ``jit``.
-      image_size: height and width to trace with.
-      sar_channels: channels of ``sar``.
+      *inputs: what the network is called with, as shapes.
 
     Returns:
       Nested dict of float32 arrays.
 
     Raises:
-      ValueError: for an image size that does not fit the network.
+      ValueError: where the network refuses the inputs.
     """
-    inputs = module.input_shapes(image_size=image_size, sar_channels=sar_channels)
     shapes = jax.eval_shape(module.init, rng, *inputs)["params"]
     generator = np.random.default_rng(np.asarray(jax.random.bits(rng, (4,), jnp.uint32)))
 

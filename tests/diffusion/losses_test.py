@@ -18,6 +18,12 @@ def test_squared_error_is_the_mean_per_example():
     np.testing.assert_allclose(losses.squared_error(a, b), expected, rtol=1e-5)
 
 
+def test_absolute_error_is_the_mean_per_example():
+    a, b = pair()
+    expected = np.mean(np.abs(np.float64(a) - np.float64(b)), axis=(1, 2, 3))
+    np.testing.assert_allclose(losses.absolute_error(a, b), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-4])
 @pytest.mark.parametrize("c", [1e-3, 0.03])
 def test_pseudo_huber_equals_its_formula_without_cancellation(scale, c):
@@ -87,6 +93,7 @@ def test_min_snr_weights_make_one_loss_of_the_three_predictions():
 def test_gan_losses_at_logit_zero():
     zero = jnp.zeros(2)
     expected = {"non_saturating": (np.log(2), 2 * np.log(2)), "hinge": (0.0, 2.0), "wasserstein": (0.0, 0.0)}
+    expected |= {"least_squares": (1.0, 1.0)}
     assert losses.ADVERSARIAL.keys() == expected.keys()
     for name, (generator, discriminator) in expected.items():
         pair = losses.ADVERSARIAL[name]
@@ -100,6 +107,7 @@ def test_gan_losses_equal_their_formulas():
         "non_saturating": (np.log1p(np.exp(-fake)), np.log1p(np.exp(-real)) + np.log1p(np.exp(fake))),
         "hinge": (-fake, np.maximum(1 - real, 0) + np.maximum(1 + fake, 0)),
         "wasserstein": (-fake, fake - real),
+        "least_squares": ((fake - 1) ** 2, (real - 1) ** 2 + fake**2),
     }
     for name, (generator, discriminator) in expected.items():
         pair = losses.ADVERSARIAL[name]
@@ -109,7 +117,7 @@ def test_gan_losses_equal_their_formulas():
 
 @pytest.mark.parametrize("name", losses.ADVERSARIAL)
 def test_generator_and_discriminator_pull_the_logit_apart(name):
-    pair, zero = losses.ADVERSARIAL[name], jnp.float32(0)
-    assert jax.grad(pair.generator)(zero) < 0
-    real, fake = jax.grad(pair.discriminator, argnums=(0, 1))(zero, zero)
+    pair, logit = losses.ADVERSARIAL[name], jnp.float32(0.5)  # Between the least squares' targets, 0 and 1.
+    assert jax.grad(pair.generator)(logit) < 0
+    real, fake = jax.grad(pair.discriminator, argnums=(0, 1))(logit, logit)
     assert real < 0 < fake

@@ -9,7 +9,6 @@ import numpy as np
 import optax
 from our_networks import CRITIC, UNET, filled
 
-from sar2opt_jax.diffusion.losses import ADVERSARIAL
 from sar2opt_jax.diffusion.schedule import PREDICTIONS, make_schedule
 from sar2opt_jax.stages.adversarial import REAL, Adversarial, AdversarialState
 from sar2opt_jax.stages.network import Network
@@ -34,7 +33,8 @@ class Variant(NamedTuple):
         return "-".join(map(str, self))
 
 
-VARIANTS = [Variant(*choice) for choice in itertools.product(PREDICTIONS, ADVERSARIAL, REAL)]
+LOSSES = ("non_saturating", "hinge", "wasserstein")  # Those of the release; least squares are the baselines'.
+VARIANTS = [Variant(*choice) for choice in itertools.product(PREDICTIONS, LOSSES, REAL)]
 VARIANTS.append(Variant("v", "non_saturating", "optical", loss="l2"))
 
 

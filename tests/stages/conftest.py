@@ -1,10 +1,13 @@
 """Inputs and a network small enough to follow by hand, the same for all stages."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.types import Array, Batch, Model, Params
 
 
@@ -59,6 +62,52 @@ def critic_params() -> Params:
         "weight": jnp.asarray(rng.normal(size=(7, 5)), jnp.float32),
         "bias": jnp.asarray(rng.normal(size=2), jnp.float32),
     }
+
+
+@pytest.fixture
+def patch_judge():
+    """A discriminator of patches: tanh(weight . pixel) and a bias, in the mean over squares of 2 x 2 pixels."""
+
+    def judge(params: Params, images: Array) -> Array:
+        logits = jnp.tanh(images @ params["weight"]).sum(axis=-1) + params["bias"].reshape(1, 1, 1)
+        batch, height, width = logits.shape
+        return logits.reshape(batch, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
+
+    return judge
+
+
+@pytest.fixture
+def judge_params():
+    """Makes its parameters for images of some channels."""
+
+    def make(channels: int) -> Params:
+        rng = np.random.default_rng(channels)
+        return {
+            "weight": jnp.asarray(rng.normal(size=(channels, 5)), jnp.float32),
+            "bias": jnp.asarray(rng.normal(size=1), jnp.float32),
+        }
+
+    return make
+
+
+@pytest.fixture
+def assert_step_is_the_same_however_spread():
+    """One step of a stage on some devices, in some micro-batches, against gradients of the whole batch."""
+
+    def compare(stage: Any, batch: Batch, rng: Array) -> None:
+        state = stage.init(rng, None)
+        grads, metrics = stage.gradients(state, batch, rng)
+        expected = stage.update(state, grads)
+        for devices, micro_batches in ((1, 1), (1, 4), (2, 2), (4, 1)):
+            parallel = DataParallel(stage, micro_batches=micro_batches, devices=jax.devices()[:devices])
+            own = parallel.place(jax.tree.map(jnp.copy, stage.init(rng, None)))  # A step takes its state's buffers.
+            found, measured = parallel.step(own, parallel.shard(batch), parallel.place(rng))
+            for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+            for name, value in metrics.items():
+                np.testing.assert_allclose(measured[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+    return compare
 
 
 @pytest.fixture

@@ -1,42 +1,35 @@
 """Reads the config and puts the pieces together: the only module that sees a ``ConfigDict``."""
 
-import functools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import jax
-import optax
 
-from sar2opt_jax.comparison import Comparison, EvaluationSettings, Place
+from sar2opt_jax.build.evaluation import compared, evaluation_settings
+from sar2opt_jax.build.optimizers import DECAYS, Config, learning_rate
+from sar2opt_jax.build.stages import STAGES, patchgan
+from sar2opt_jax.comparison import Comparison
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
-from sar2opt_jax.diffusion import losses, samplers, times
-from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.diffusion import losses, times
+from sar2opt_jax.diffusion.translation import KINDS
 from sar2opt_jax.engine import checkpoint, parallel
-from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.experiment import Experiment, StagePlan, TrainSettings
-from sar2opt_jax.exports import DTYPES, as_model, schedule, unet
-from sar2opt_jax.interop.inception import load_inception
-from sar2opt_jax.interop.lpips import load_lpips
-from sar2opt_jax.models.discriminator import Discriminator, from_unet
-from sar2opt_jax.models.init import init_params
+from sar2opt_jax.exports import DTYPES, schedule, unet
+from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.stages import adversarial
-from sar2opt_jax.stages.adversarial import Adversarial
-from sar2opt_jax.stages.distill import Distill
-from sar2opt_jax.stages.teacher import Teacher
-from sar2opt_jax.types import Array, Export, Params, Stage
+from sar2opt_jax.types import Array, Export
 from tfds_builders.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
-Config = Any
-"""An ``ml_collections.ConfigDict``, whose fields no type checker knows."""
-
 IDENTITY = ("data", "model", "schedule", "stages")
 """The groups of a config that a workdir belongs to; everything else may change when a run is resumed."""
+
+BASELINES = tuple(name for name, entry in STAGES.items() if entry.kind == "generator")
 
 
 def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
@@ -96,11 +89,11 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
 
 def plan(config: Config, name: str, *, sar_channels: int) -> StagePlan:
     """The stage ``name`` of a checked config, with how long it runs."""
-    settings = config.teacher if name == "teacher" else config.distill
+    settings = config[STAGES[name].settings]
     rate = learning_rate(settings.optimizer, num_steps=settings.num_steps)
     return StagePlan(
         name=name,
-        objective=STAGES[name](config, sar_channels),
+        objective=STAGES[name].make(config, sar_channels),
         num_steps=settings.num_steps,
         seed=config.seed + list(STAGES).index(name),  # Stages differ in data order and noise.
         learning_rate=lambda step: float(cast(Array, rate(step))),
@@ -127,95 +120,15 @@ def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
         logger.info("The paper's recipe on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
 
 
-def optimizer(config: Config, *, num_steps: int) -> optax.GradientTransformation:
-    """AdamW behind a clip of the global norm, with ``learning_rate``."""
-    b1, b2 = config.betas
-    rate = learning_rate(config, num_steps=num_steps)
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(rate, b1=b1, b2=b2, eps=config.eps, weight_decay=config.weight_decay),
-    )
-
-
-def learning_rate(config: Config, *, num_steps: int) -> optax.Schedule:
-    """Linear warm-up, then a cosine down to zero at ``num_steps``; config as of ``optimizer``."""
-    warmup_steps = min(config.warmup_steps, num_steps // 2)  # A short run still reaches its learning rate.
-    return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup_steps, num_steps)
-
-
-def _teacher(config: Config, sar_channels: int) -> Teacher:
-    settings = config.teacher
-    network = unet(config.model, dtype=settings.dtype)
-    return Teacher(
-        model=as_model(network),
-        init_params=functools.partial(
-            init_params, network, image_size=config.data.image_size, sar_channels=sar_channels
-        ),
-        optimizer=optimizer(settings.optimizer, num_steps=settings.num_steps),
-        schedule=schedule(config.schedule),
-        prediction=config.model.prediction,
-        min_snr_gamma=settings.min_snr_gamma,
-        noise_offset=settings.noise_offset,
-        input_perturbation=settings.input_perturbation,
-        max_ema_decay=settings.max_ema_decay,
-        preview_steps=settings.preview_steps,
-    )
-
-
-def _distill(config: Config, sar_channels: int) -> Distill:
-    del sar_channels  # The teacher's parameters know.
-    return Distill(**_distill_settings(config))
-
-
-def _adversarial(config: Config, sar_channels: int) -> Adversarial:
-    critic = Discriminator(unet=unet(config.model, dtype=config.distill.dtype))
-
-    def init_discriminator(rng: Array, teacher: Params) -> Params:
-        fresh = init_params(critic, rng, image_size=config.data.image_size, sar_channels=sar_channels)
-        return from_unet(teacher, fresh)
-
-    return Adversarial(
-        **_distill_settings(config),
-        discriminator=lambda params, *inputs: cast(Array, critic.apply({"params": params}, *inputs)),
-        init_discriminator=init_discriminator,
-        adversarial_loss=config.adversarial.loss,
-        adversarial_weight=config.adversarial.weight,
-        real=config.adversarial.real,
-    )
-
-
-def _distill_settings(config: Config) -> dict[str, Any]:
-    settings = config.distill
-    return {
-        "model": as_model(unet(config.model, dtype=settings.dtype)),
-        "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
-        "schedule": schedule(config.schedule),
-        "prediction": config.model.prediction,
-        "solver_steps": settings.solver_steps,
-        "loss": settings.loss,
-        "huber_c": settings.huber_c,
-        "target_decay": settings.target_decay,
-        "sigma_data": settings.sigma_data,
-        "export_target": settings.export_target,
-        "preview_steps": settings.preview_steps,
-    }
-
-
-STAGES: dict[str, Callable[[Config, int], Stage]] = {
-    "teacher": _teacher,
-    "distill": _distill,
-    "adversarial": _adversarial,
-}
-
-
 def description(config: Config, name: str, *, sar_channels: int) -> dict[str, Any]:
     """What is saved beside an export of stage ``name``, so that it can be used without a config. Plain JSON."""
     student = {"solver_steps": config.distill.solver_steps, "sigma_data": config.distill.sigma_data}
     return {
         "stage": name,
+        "kind": STAGES[name].kind,
         "model": _plain(config.model),
         "schedule": _plain(config.schedule),
-        "consistency": None if name == "teacher" else student,
+        "consistency": student if STAGES[name].kind == "student" else None,
         "sar": {"channels": sar_channels, "scaling": "uint8 0 .. 255 to -1 .. 1"},
         "data": config.data.name,
         "image_size": config.data.image_size,
@@ -247,16 +160,18 @@ def check(config: Config) -> None:
     """Raises ValueError, with what was found and what is expected, for a config that cannot run."""
     for name in config.stages:
         _choose("stage", name, STAGES)
-    for group in ("teacher", "distill"):
+    for group in {entry.settings: None for entry in STAGES.values()}:
         _choose(f"{group}.dtype", config[group].dtype, DTYPES)
+        _choose(f"{group}.optimizer.decay", config[group].optimizer.decay, DECAYS)
         if config[group].num_steps < 1:
             raise ValueError(f"{group}.num_steps must be at least 1; got {config[group].num_steps}.")
     _choose("distill.loss", config.distill.loss, losses.CONSISTENCY)
-    _choose("adversarial.loss", config.adversarial.loss, losses.ADVERSARIAL)
+    for group in ("adversarial", *BASELINES):
+        _choose(f"{group}.loss", config[group].loss, losses.ADVERSARIAL)
     _choose("adversarial.real", config.adversarial.real, adversarial.REAL)
     _choose("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
     for name in config.evaluation.teacher_samplers:
-        _choose("evaluation.teacher_samplers", name, {k: v for k, v in samplers.SAMPLERS.items() if k != "lcm"})
+        _choose("evaluation.teacher_samplers", name, KINDS["teacher"])
     noise_schedule = schedule(config.schedule)
     noise_schedule.check_prediction(config.model.prediction)
     times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)
@@ -267,6 +182,9 @@ def check(config: Config) -> None:
     network = unet(config.model, dtype="float32")
     sized = Discriminator(unet=network) if "adversarial" in config.stages else network
     sized.check_image_size(config.data.image_size, config.data.image_size)
+    for name in BASELINES:
+        if name in config.stages:
+            patchgan(config[name]).check_image_size(config.data.image_size, config.data.image_size)
     parallel.check_batch_size(
         config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches
     )
@@ -285,77 +203,6 @@ def check_workdir(config: Config, workdir: Path) -> None:
                 f"The workdir {workdir} belongs to a run with {group} = {before[group]}; this config has {now[group]}. "
                 "Choose another --workdir, or go back to the config it was started with."
             )
-
-
-def compared(config: Config, workdir: Path) -> tuple[Place, ...]:
-    """The networks of the report: of this run's stages those that translate best, then all others asked for.
-
-    Raises:
-      ValueError: for a further network without name or path, or two of one name.
-    """
-    places = []
-    if "teacher" in config.stages:
-        path = config.teacher.export or workdir
-        places.append(Place(name="teacher", path=path, stage="teacher", required=False))
-    if (last := config.stages[-1]) != "teacher":
-        name = "student" if last in ("distill", "adversarial") else last
-        places.append(Place(name=name, path=workdir, stage=last, required=False))
-    for text in config.evaluation.models:
-        name, _, path = text.partition("=")
-        if not name or not path:
-            raise ValueError(f"evaluation.models are NAME=PATH, such as CD=runs/distill-simulated; got {text!r}.")
-        places.append(Place(name=name, path=path))
-    names = [place.name for place in places]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"Two networks to compare are called {name!r}; evaluation.models must give other names.")
-    return tuple(places)
-
-
-def evaluation_settings(config: Config) -> EvaluationSettings:
-    """What the report compares, and by which measures.
-
-    Raises:
-      ValueError: where the weights of a measure are damaged.
-      FileNotFoundError: where those of FID are not where the config says.
-    """
-    settings = config.evaluation
-    teacher = [Method(sampler="ddpm", num_steps=settings.original_steps)]
-    for sampler in settings.teacher_samplers:
-        steps = sorted({*settings.teacher_steps, settings.figure_steps})
-        teacher += [Method(sampler=sampler, num_steps=n) for n in steps]
-    return EvaluationSettings(
-        methods={
-            "teacher": list(dict.fromkeys(teacher)),
-            "student": [Method(sampler="lcm", num_steps=n) for n in settings.student_steps],
-            "generator": [Method(sampler="direct", num_steps=1)],
-        },
-        measures=measures(settings),
-        split=settings.split,
-        num_examples=settings.num_examples,
-        batch_size=settings.batch_size,
-        figure_steps=settings.figure_steps,
-        figure_rows=settings.figure_rows,
-        floor_window=settings.floor_window,
-        floor_examples=settings.floor_examples,
-    )
-
-
-def measures(config: Config) -> Measures:
-    """What is measured, by the weights that are at hand; config is the group ``evaluation``."""
-    weights, remarks = {}, []
-    for network in config.lpips:
-        try:
-            weights[network] = load_lpips(network)
-        except FileNotFoundError as error:
-            remarks.append(f"LPIPS on {network} was not measured. {error}")
-    if config.fid_weights is None:
-        remarks.append(
-            "FID and KID were not measured: they are defined with the weights of one published file, "
-            "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
-        )
-    inception = None if config.fid_weights is None else load_inception(config.fid_weights)
-    return Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:

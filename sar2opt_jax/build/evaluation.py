@@ -1,0 +1,82 @@
+"""From a config to an evaluation: which networks, which methods, which measures."""
+
+from pathlib import Path
+
+from sar2opt_jax.build.optimizers import Config
+from sar2opt_jax.build.stages import STAGES
+from sar2opt_jax.comparison import EvaluationSettings, Place
+from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.evaluation.measures import Measures
+from sar2opt_jax.interop.inception import load_inception
+from sar2opt_jax.interop.lpips import load_lpips
+
+
+def compared(config: Config, workdir: Path) -> tuple[Place, ...]:
+    """The networks of the report: of this run's stages those that translate best, then all others asked for.
+
+    Raises:
+      ValueError: for a further network without name or path, or two of one name.
+    """
+    places = []
+    if "teacher" in config.stages or config.teacher.export is not None:
+        path = config.teacher.export or workdir
+        places.append(Place(name="teacher", path=path, stage="teacher", required=False))
+    if (last := config.stages[-1]) != "teacher":
+        name = "student" if STAGES[last].kind == "student" else last
+        places.append(Place(name=name, path=workdir, stage=last, required=False))
+    for text in config.evaluation.models:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise ValueError(f"evaluation.models are NAME=PATH, such as CD=runs/distill-simulated; got {text!r}.")
+        places.append(Place(name=name, path=path))
+    names = [place.name for place in places]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"Two networks to compare are called {name!r}; evaluation.models must give other names.")
+    return tuple(places)
+
+
+def evaluation_settings(config: Config) -> EvaluationSettings:
+    """What the report compares, and by which measures.
+
+    Raises:
+      ValueError: where the weights of a measure are damaged.
+      FileNotFoundError: where those of FID are not where the config says.
+    """
+    settings = config.evaluation
+    teacher = [Method(sampler="ddpm", num_steps=settings.original_steps)]
+    for sampler in settings.teacher_samplers:
+        steps = sorted({*settings.teacher_steps, settings.figure_steps})
+        teacher += [Method(sampler=sampler, num_steps=n) for n in steps]
+    return EvaluationSettings(
+        methods={
+            "teacher": list(dict.fromkeys(teacher)),
+            "student": [Method(sampler="lcm", num_steps=n) for n in settings.student_steps],
+            "generator": [Method(sampler="direct", num_steps=1)],
+        },
+        measures=measures(settings),
+        split=settings.split,
+        num_examples=settings.num_examples,
+        batch_size=settings.batch_size,
+        figure_steps=settings.figure_steps,
+        figure_rows=settings.figure_rows,
+        floor_window=settings.floor_window,
+        floor_examples=settings.floor_examples,
+    )
+
+
+def measures(config: Config) -> Measures:
+    """What is measured, by the weights that are at hand; config is the group ``evaluation``."""
+    weights, remarks = {}, []
+    for network in config.lpips:
+        try:
+            weights[network] = load_lpips(network)
+        except FileNotFoundError as error:
+            remarks.append(f"LPIPS on {network} was not measured. {error}")
+    if config.fid_weights is None:
+        remarks.append(
+            "FID and KID were not measured: they are defined with the weights of one published file, "
+            "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
+        )
+    inception = None if config.fid_weights is None else load_inception(config.fid_weights)
+    return Measures(lpips=weights, inception=inception, remarks=tuple(remarks))

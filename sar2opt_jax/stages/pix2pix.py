@@ -1,0 +1,104 @@
+"""A baseline: a one-step generator that learns from pairs and from a discriminator (arXiv 1611.07004)."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sar2opt_jax.diffusion import losses
+from sar2opt_jax.diffusion.generator import generate
+from sar2opt_jax.stages import patches
+from sar2opt_jax.stages.network import Network
+from sar2opt_jax.stages.patches import Judge
+from sar2opt_jax.types import Array, Batch, Export, Metrics, Model, Params
+
+
+class Pix2PixState(NamedTuple):
+    """The generator and the discriminator of pairs."""
+
+    step: Array
+    generator: Network
+    discriminator: Network
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pix2Pix:
+    """arg min_G max_D L_cGAN(G, D) + lambda L_L1(G) (arXiv 1611.07004, equation 4).
+
+    The paper updates D, then G against the new D. Here both gradients are taken at one state, as in all stages: the
+    loop averages them over devices and micro-batches once. No noise goes into G: the paper's is dropout, of which it
+    finds the outputs to depend little, and this U-Net has none.
+
+    Attributes:
+      model: the U-Net, used as ``generate`` uses it.
+      init_params: makes its parameters from a key.
+      discriminator: ``judge(params, images)`` of images with ``concat(sar, image)`` for channels.
+      init_discriminator: makes its parameters from a key.
+      optimizer: of either network, applied to the averaged gradients.
+      loss: one of ``losses.ADVERSARIAL``; ``non_saturating`` is the paper's.
+      l1_weight: lambda.
+      adversarial_weight: of L_cGAN in what G descends; 1 in the paper, 0 leaves a regression.
+    """
+
+    model: Model
+    init_params: Callable[[Array], Params]
+    discriminator: Judge
+    init_discriminator: Callable[[Array], Params]
+    optimizer: optax.GradientTransformation
+    loss: str = "non_saturating"
+    l1_weight: float = 100.0
+    adversarial_weight: float = 1.0
+
+    def init(self, rng: Array, export: Export | None = None) -> Pix2PixState:
+        """Fresh parameters, whatever there is to start from: a baseline owes nothing to the other stages."""
+        del export
+        generator_rng, discriminator_rng = jax.random.split(rng)
+        return Pix2PixState(
+            step=jnp.int32(0),
+            generator=Network.create(self.init_params(generator_rng), self.optimizer),
+            discriminator=Network.create(self.init_discriminator(discriminator_rng), self.optimizer),
+        )
+
+    def gradients(self, state: Pix2PixState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
+        """Gradients of both networks over one share of a batch, at one state."""
+        del rng  # Nothing is drawn.
+        # Generator: at the discriminator as it is.
+        judge = state.discriminator.params
+        differentiate = jax.grad(self.generator_loss, has_aux=True)
+        generator, (fake, metrics) = differentiate(state.generator.params, judge, batch)
+        # Discriminator: at the very images that the generator was judged by.
+        real, fake = (jnp.concatenate([batch.sar, image], axis=-1) for image in (batch.optical, fake))
+        differentiate = jax.grad(patches.discriminator_loss, has_aux=True)
+        discriminator, more_metrics = differentiate(judge, real, fake, judge=self.discriminator, loss=self.loss)
+        return {"generator": generator, "discriminator": discriminator}, metrics | more_metrics
+
+    def generator_loss(
+        self, generator: Params, discriminator: Params, batch: Batch
+    ) -> tuple[Array, tuple[Array, Metrics]]:
+        """w L_cGAN + lambda L_L1, a scalar; and the generated images with the metrics."""
+        fake = generate(self.model, generator, batch.sar)
+        logits = self.discriminator(discriminator, jnp.concatenate([batch.sar, fake], axis=-1))
+        adversarial = patches.generator_loss(logits, loss=self.loss)
+        l1 = jnp.mean(losses.absolute_error(fake, batch.optical))
+        metrics = {"loss/generator": adversarial, "loss/l1": l1}
+        return self.adversarial_weight * adversarial + self.l1_weight * l1, (fake, metrics)
+
+    def update(self, state: Pix2PixState, grads: dict[str, Params]) -> Pix2PixState:
+        """One optimiser step of both networks."""
+        return Pix2PixState(
+            step=state.step + 1,
+            generator=state.generator.update(grads["generator"], self.optimizer),
+            discriminator=state.discriminator.update(grads["discriminator"], self.optimizer),
+        )
+
+    def export(self, state: Pix2PixState) -> Export:
+        """The generator, and the discriminator."""
+        return {"unet": state.generator.params, "discriminator": state.discriminator.params}
+
+    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
+        """Translations, the same for every key."""
+        del rng
+        return generate(self.model, export["unet"], sar)
