@@ -7,7 +7,7 @@ from sar2opt_jax.evaluation import colour
 
 # Table 1 of Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula: Implementation notes, supplementary test
 # data, and mathematical observations", Color Research and Application 30 (2005): L a b of both colours and ΔE.
-SHARMA = np.array(
+SHARMA = np.loadtxt(
     """
     50.0000   2.6772 -79.7751  50.0000   0.0000 -82.7485   2.0425
     50.0000   3.1571 -77.2803  50.0000   0.0000 -82.7485   2.8615
@@ -43,9 +43,9 @@ SHARMA = np.array(
     90.9257  -0.5406  -0.9208  88.6381  -0.8985  -0.7239   1.5381
      6.7747  -0.2908  -2.4247   5.8714  -0.0985  -2.2286   0.6377
      2.0776   0.0795  -1.1350   0.9033  -0.0636  -0.5514   0.9082
-    """.split(),
+    """.strip().splitlines(),
     np.float32,
-).reshape(-1, 7)
+)
 
 
 def images(seed: int, *, height: int = 24, width: int = 17) -> np.ndarray:
