@@ -4,7 +4,6 @@ On Inception's features (``inception.py``) these are the Fréchet and the kernel
 others they are the same distances of those features, and must not be called FID and KID.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -83,26 +82,22 @@ def kernel(
     if subset_size < 2 or num_subsets < 1:
         raise ValueError(f"subset_size ({subset_size}) must be at least 2 and num_subsets ({num_subsets}) at least 1.")
     x, y = _checked(features, reference)
+    pairs = ((x, x), (y, y), (x, y))
     if min(len(x), len(y)) <= subset_size:
-        return Kernel(mean=_discrepancy(_cubic(x, x), _cubic(y, y), _cubic(x, y)), std=None)
+        return Kernel(mean=_discrepancy(*(_cubic(a, b) for a, b in pairs)), std=None)
 
-    kernels: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-    if max(len(x), len(y)) <= GRAM:
-        xx, yy, xy = _cubic(x, x), _cubic(y, y), _cubic(x, y)
-
-        def kernels(i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            return xx[np.ix_(i, i)], yy[np.ix_(j, j)], xy[np.ix_(i, j)]
-    else:
-
-        def kernels(i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            return _cubic(x[i], x[i]), _cubic(y[j], y[j]), _cubic(x[i], y[j])
-
+    whole = [_cubic(a, b) for a, b in pairs] if max(len(x), len(y)) <= GRAM else None
     draw = np.random.RandomState(seed)  # Not the newer Generator: published numbers are of these subsets.
     estimates = []
     for _ in range(num_subsets):
         i = draw.choice(len(x), subset_size, replace=False)
         j = draw.choice(len(y), subset_size, replace=False)
-        estimates.append(_discrepancy(*kernels(i, j)))
+        places = ((i, i), (j, j), (i, j))
+        if whole is None:
+            kernels = [_cubic(a[p], b[q]) for (a, b), (p, q) in zip(pairs, places, strict=True)]
+        else:
+            kernels = [k[np.ix_(p, q)] for k, (p, q) in zip(whole, places, strict=True)]
+        estimates.append(_discrepancy(*kernels))
     return Kernel(mean=float(np.mean(estimates)), std=float(np.std(estimates)))
 
 
@@ -171,7 +166,9 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean, and a matrix A of at most [width, width] with covariance AᵀA."""
     mean = features.mean(axis=0)
     root = (features - mean) / np.sqrt(len(features) - 1)
-    return mean, np.linalg.qr(root, mode="r") if len(root) > root.shape[1] else root
+    if len(root) > root.shape[1]:
+        root = np.asarray(np.linalg.qr(root, mode="r"))
+    return mean, root
 
 
 def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:

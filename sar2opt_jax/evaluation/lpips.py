@@ -55,8 +55,8 @@ def lpips(params: Params, image: Array, truth: Array, *, net: str = "alexnet") -
 def features(params: Params, images: Array) -> Array:
     """Features of AlexNet: the mean over places of its last ReLU, for images resized to 224 x 224, bilinearly.
 
-    A Fréchet distance of these is called Fréchet distance on AlexNet features. It is no FID: its numbers are of another
-    size, and rank by texture more than by what is shown.
+    A Fréchet distance of these is called Fréchet distance on AlexNet features. It is no FID: neither its numbers nor
+    its ranking of methods need be those of Inception's features.
 
     Args:
       params: of ``interop.lpips.load_lpips("alexnet")``.

@@ -1,7 +1,8 @@
 """The Inception-v3 that the Fréchet Inception distance is defined with, from the file that its users publish.
 
-The weights are TensorFlow's of 2015, of which pytorch-fid and torch-fidelity publish the same conversion under the names
-``pt_inception-2015-12-05-6726825d.pth`` and ``weights-inception-2015-12-05-6726825d.pth``. They are not ours to hand on.
+The weights are TensorFlow's of 2015. pytorch-fid and torch-fidelity publish the same conversion of them, as
+``pt_inception-2015-12-05-6726825d.pth`` and ``weights-inception-2015-12-05-6726825d.pth``. Neither is part of this
+project: who wants FID gives the file.
 """
 
 import hashlib

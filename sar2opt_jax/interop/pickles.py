@@ -95,8 +95,8 @@ class _Unpickler(pickle.Unpickler):
         if (entry := self._table.get((module_name, global_name))) is None:
             known = ", ".join(".".join(key) for key in self._table)
             raise _ForbiddenError(
-                f"{self._where} asks for {module_name}.{global_name}, which is not read from a pickle; expected nothing "
-                f"but {known}."
+                f"{self._where} asks for {module_name}.{global_name}, which no file of tensors needs; expected "
+                f"{known or 'no names'} at most."
             )
         return entry
 
