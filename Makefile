@@ -50,18 +50,21 @@ test: lint  ## all checks: lint, then the tests
 PARITY := .venv-parity
 
 .PHONY: parity
-parity: $(PARITY)/.installed  ## compares with PyTorch and diffusers, which it installs into an environment of their own
+parity: $(PARITY)/.installed  ## compares with PyTorch and its libraries, which it installs into an environment of their own
 	@$(PARITY)/bin/python -m pytest tests/parity/*_parity.py
 
-# PyTorch first and alone: it is the largest by far, and what else is there shall not choose its build.
+# PyTorch first and alone: it is the largest by far, and what else is there shall not choose its build. torch-fidelity and
+# lpips ask for torchvision, whose pretrained networks they would download: tests/parity/torch_metrics.py stands in for it.
 $(PARITY)/.installed: pyproject.toml constraints.txt tests/parity/requirements.txt
 	$(check-python)
-	@echo "Installing PyTorch, diffusers and this project into $(PARITY); the first time takes several minutes."
+	@echo "Installing PyTorch, what is compared with and this project into $(PARITY); the first time takes several minutes."
 	@$(PYTHON) -m venv --clear --without-pip $(PARITY)
 	@set -o pipefail; install() { $(PYTHON) -m pip --python $(PARITY)/bin/python --disable-pip-version-check \
 	  install --progress-bar off -c constraints.txt -c tests/parity/requirements.txt "$$@" \
 	  | { grep --line-buffered -oE '^(Collecting [^][ <>=!~;]+|Installing collected packages)' || true; }; }; \
-	install torch && install -r tests/parity/requirements.txt pytest -e .
+	install torch && install --no-deps torch-fidelity lpips && \
+	grep -vE '^(torch-fidelity|lpips)==' tests/parity/requirements.txt > $(PARITY)/requirements.txt && \
+	install -r $(PARITY)/requirements.txt pytest -e '.[lpips]'
 	@touch $@
 
 .PHONY: soak
