@@ -71,7 +71,7 @@ def test_a_workdir_without_a_run_compares_what_is_named(config, tmp_path, named)
 def test_a_network_that_is_not_there_raises(config, tmp_path):
     write_network(config, tmp_path / "run")
     config.evaluation.models = (f"CD={tmp_path / 'nowhere'}",)
-    with pytest.raises(FileNotFoundError, match="nowhere.*It does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*It does not exist"):
         comparison(config, tmp_path / "run").contenders()
 
 

@@ -40,7 +40,7 @@ def evaluation_settings(config: Config) -> EvaluationSettings:
     """What the report compares, and by which measures.
 
     Raises:
-      ValueError: where the weights of a measure are damaged.
+      ValueError: where the weights of a measure are damaged, or images are too small for it.
       FileNotFoundError: where those of FID are not where the config says.
     """
     settings = config.evaluation
@@ -54,7 +54,7 @@ def evaluation_settings(config: Config) -> EvaluationSettings:
             "student": [Method(sampler="lcm", num_steps=n) for n in settings.student_steps],
             "generator": [Method(sampler="direct", num_steps=1)],
         },
-        measures=measures(settings),
+        measures=measures(settings, image_size=config.data.image_size),
         split=settings.split,
         num_examples=settings.num_examples,
         batch_size=settings.batch_size,
@@ -65,7 +65,7 @@ def evaluation_settings(config: Config) -> EvaluationSettings:
     )
 
 
-def measures(config: Config) -> Measures:
+def measures(config: Config, *, image_size: int) -> Measures:
     """What is measured, by the weights that are at hand; config is the group ``evaluation``."""
     weights, remarks = {}, []
     for network in config.lpips:
@@ -79,4 +79,6 @@ def measures(config: Config) -> Measures:
             "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
         )
     inception = None if config.fid_weights is None else load_inception(config.fid_weights)
-    return Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
+    found = Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
+    found.check_image_size(image_size)
+    return found

@@ -13,9 +13,6 @@ from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.results import Images
 from sar2opt_jax.types import Array, PyTree
 
-KERNEL_SUBSETS, KERNEL_SUBSET_SIZE = 100, 1_000
-"""Of the kernel distance, as KID is computed elsewhere; fewer images make one subset of all."""
-
 
 class Measured(NamedTuple):
     """Of one set of images."""
@@ -41,6 +38,16 @@ class Measures:
     lpips: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
     inception: PyTree | None = None
     remarks: tuple[str, ...] = ()
+
+    def check_image_size(self, side: int) -> None:
+        """Raises ValueError for images that are too small to be measured so; see ``config.evaluation``."""
+        metrics.check_image_size(side, side)
+        for network in self.lpips:
+            if side < (smallest := lpips.MINIMUM_SIDE[network]):
+                raise ValueError(
+                    f"LPIPS by {network} needs images of at least {smallest} x {smallest} pixels; data.image_size is "
+                    f"{side}. Leave it out of evaluation.lpips."
+                )
 
     def measure(
         self,
@@ -81,16 +88,16 @@ class Measures:
             if network in features and len(features[network]) > 1:
                 pair = features[network], reference[network]
                 found[frechet] = distances.frechet(*pair)
-                size, subsets = KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
-                found[kernel] = 1e3 * distances.kernel(*pair, subset_size=size, num_subsets=subsets, seed=0)[0]
+                found[kernel] = 1e3 * distances.kernel(*pair).mean
         return found
 
 
 def _compute(params: Mapping[str, Any], image: Array, truth: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-    unit, wanted = metrics.to_unit(image), metrics.to_unit(truth)
+    # Both are scaled before anything else: fused into a difference, equal images come out unequal in the last bit.
+    unit, wanted = jax.lax.optimization_barrier((metrics.to_unit(image), metrics.to_unit(truth)))
     found = metrics.measure(unit, wanted) | {"colour_shift": colour.colour_shift(unit, wanted)}
     for network, weights in params["lpips"].items():
-        found[f"lpips_{network}"] = lpips.lpips(weights, unit, wanted, network=network)
+        found[f"lpips_{network}"] = lpips.lpips(weights, unit, wanted, net=network)
     features = {}
     if "alexnet" in params["lpips"]:
         features["alexnet"] = lpips.features(params["lpips"]["alexnet"], unit)

@@ -38,6 +38,12 @@ def psnr(image: Array, truth: Array) -> Array:
     return jnp.asarray(dm_pix.psnr(image, truth))
 
 
+def check_image_size(height: int, width: int) -> None:
+    """Raises ValueError for images smaller than SSIM's window."""
+    if min(height, width) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels; got {height} x {width}.")
+
+
 def ssim(image: Array, truth: Array) -> Array:
     """Structural similarity (Wang et al. 2004): 11 x 11 Gaussian window, sigma 1.5, K = 0.01, 0.03, range 1.
 
@@ -54,9 +60,7 @@ def ssim(image: Array, truth: Array) -> Array:
     Raises:
       ValueError: for images smaller than the window.
     """
-    height, width = image.shape[1:3]
-    if min(height, width) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels; got {height} x {width}.")
+    check_image_size(*image.shape[1:3])
     similarity = dm_pix.ssim(image, truth, filter_size=SSIM_WINDOW, filter_sigma=1.5, k1=0.01, k2=0.03)
     return jnp.asarray(similarity)
 

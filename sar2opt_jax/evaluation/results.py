@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.evaluation.distances import bootstrap
 
 Images = Callable[[Sequence[int]], np.ndarray]
 """From positions of examples to their images, [n, height, width, channel] uint8, read when they are asked for."""
 
 SAMPLER_TITLES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp": "DPM++"}
 """The teacher's samplers as the paper calls them; with all its steps DDPM is the *original*."""
-
-RESAMPLES, CONFIDENCE = 1_000, 0.95
-"""Of the bootstrap: how often images are drawn anew, and how likely an interval is to hold the true mean."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -242,7 +240,7 @@ class Results:
     def interval(self, result: Result, key: str, *, against: Result | None = None) -> tuple[float, float] | None:
         """Bootstrap interval of the mean of a per-image metric, or of its difference to another method's.
 
-        The images are drawn anew ``RESAMPLES`` times, the same ones for all methods; percentiles at ``CONFIDENCE``.
+        At 95 %; the same images are drawn for all methods.
 
         Returns:
           Lower and upper end; None for distances between sets, or of a single image.
@@ -253,15 +251,7 @@ class Results:
         if against is not None:
             with np.errstate(invalid="ignore"):  # A PSNR is infinite where a translation equals the truth.
                 values = values - self.per_image(against, key)
-        if not np.isfinite(values).all():
-            return None
-        tail = 50 * (1 - CONFIDENCE)
-        low, high = np.percentile(values[self._draws].mean(axis=1), (tail, 100 - tail))
-        return float(low), float(high)
-
-    @functools.cached_property
-    def _draws(self) -> np.ndarray:
-        return np.random.default_rng(0).integers(len(self.ids), size=(RESAMPLES, len(self.ids)))
+        return None if np.isnan(values).any() else bootstrap(values)
 
     def speed_up(self, result: Result) -> float | None:
         """How many times faster than the original; None where one of the two was not timed."""

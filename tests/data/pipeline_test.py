@@ -9,7 +9,6 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from sar2opt_jax.data import pipeline
-from sar2opt_jax.data.scaling import to_float
 
 
 def coordinates_source(count=10, size=12):

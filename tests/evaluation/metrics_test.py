@@ -1,7 +1,7 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.evaluation import metrics
 
 
@@ -11,8 +11,10 @@ def waves(phase: float) -> np.ndarray:
     return np.stack(channels, axis=-1)[None].astype(np.float32)
 
 
-def test_to_unit_maps_the_range_and_clips():
-    np.testing.assert_allclose(metrics.to_unit(jnp.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])), [0, 0, 0.5, 0.75, 1, 1])
+def test_to_unit_undoes_the_scaling_to_8_bits():
+    np.testing.assert_allclose(
+        metrics.to_unit(to_uint8([-2.0, -1.0, 0.0, 0.6, 1.0, 3.0])), [0, 0, 128 / 255, 0.8, 1, 1]
+    )
 
 
 def test_psnr_of_a_constant_difference_is_its_logarithm():
@@ -88,8 +90,7 @@ def test_gradient_distance_sees_noise_that_makes_up_for_blur():
     assert metrics.gradient_distance(ramp, truth)[0] > 0.2
 
 
-def test_measure_takes_images_between_minus_one_and_one():
-    x_hat, x_0 = 2 * waves(0.0) - 1, 2 * waves(0.3) - 1
-    measured = metrics.measure(x_hat, x_0)
+def test_measure_takes_images_between_zero_and_one():
+    measured = metrics.measure(waves(0.0), waves(0.3))
     assert set(measured) == {"psnr", "ssim", "sharpness", "gradient_distance"}
     np.testing.assert_allclose(measured["psnr"], [24.23777012], rtol=1e-5)

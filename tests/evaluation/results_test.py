@@ -92,8 +92,8 @@ def test_interval_of_a_difference_is_of_the_same_images():
 
 
 def test_no_interval_where_there_is_none():
-    found = results(result("ddim", 1, [np.inf, 1, 2, 3]))
-    assert found.interval(found.methods[0], "psnr") is None
+    found = results(result("ddpm", 1, [np.inf, 1, 2, 3]), result("ddim", 1, [np.inf, 1, 2, 3]))
+    assert found.interval(found.methods[1], "psnr", against=found.original) is None  # infinity - infinity
     assert found.interval(found.methods[0], "frechet_alexnet") is None
     alone = results(result("ddim", 1, [1]), count=1)
     assert alone.interval(alone.methods[0], "psnr") is None
