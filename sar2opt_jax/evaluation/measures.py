@@ -72,8 +72,10 @@ class Measures:
         """
         params = batches.replicate({"lpips": dict(self.lpips), "inception": self.inception})
 
-        def load(positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-            return images(positions), truth(positions)
+        def load(positions: Sequence[int]) -> tuple[np.ndarray, ...]:
+            # Scaled here: inside of a compiled function, equal images come out unequal in their last bit.
+            image = images(positions)
+            return image, metrics.to_unit(image), metrics.to_unit(truth(positions))
 
         return Measured(*batches.apply(functools.partial(self._compute, params), load, count, progress=progress))
 
@@ -92,12 +94,13 @@ class Measures:
         return found
 
 
-def _compute(params: Mapping[str, Any], image: Array, truth: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-    # Both are scaled before anything else: fused into a difference, equal images come out unequal in the last bit.
-    unit, wanted = jax.lax.optimization_barrier((metrics.to_unit(image), metrics.to_unit(truth)))
-    found = metrics.measure(unit, wanted) | {"colour_shift": colour.colour_shift(unit, wanted)}
+def _compute(
+    params: Mapping[str, Any], image: Array, unit: Array, truth: Array
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Metrics and features of a batch: the image as uint8, and both in [0, 1]."""
+    found = metrics.measure(unit, truth) | {"colour_shift": colour.colour_shift(unit, truth)}
     for network, weights in params["lpips"].items():
-        found[f"lpips_{network}"] = lpips.lpips(weights, unit, wanted, net=network)
+        found[f"lpips_{network}"] = lpips.lpips(weights, unit, truth, net=network)
     features = {}
     if "alexnet" in params["lpips"]:
         features["alexnet"] = lpips.features(params["lpips"]["alexnet"], unit)

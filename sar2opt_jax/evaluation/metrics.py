@@ -5,6 +5,8 @@ PSNR and SSIM alone mislead: a blurred image wins both. Hence the gradients besi
 
 import dm_pix
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
 from sar2opt_jax.types import Array
 
@@ -15,14 +17,14 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Weights of red, green and blue in the luminance (ITU-R BT.709)."""
 
 
-def to_unit(image: Array) -> Array:
+def to_unit(image: npt.ArrayLike) -> np.ndarray:
     """From 8-bit values to the metrics' [0, 1]:  u / 255.
 
     With u = round(127.5 (x + 1)) this is (x + 1) / 2 of the networks' x. Not x + 0.5, the habit of data in
     [-0.5, 0.5]: it doubles every error and clips half of the range, and the same images differ by 4 to 6 dB of PSNR
     from those of a paper that scales rightly.
     """
-    return jnp.asarray(image, jnp.float32) / 255
+    return np.asarray(image, np.float32) / np.float32(255)
 
 
 def psnr(image: Array, truth: Array) -> Array:
