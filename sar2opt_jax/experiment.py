@@ -28,9 +28,11 @@ from sar2opt_jax import exports
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.engine import checkpoint, lock, loop
+from sar2opt_jax.engine.changes import changes
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.replay import replay
+from sar2opt_jax.engine.retention import Retention
 from sar2opt_jax.engine.writer import make_writer
 from sar2opt_jax.evaluation import report
 from sar2opt_jax.evaluation.evaluate import Contender, run
@@ -78,8 +80,21 @@ class TrainSettings:
     preview_every_steps: int
     save_every_steps: int
     keep_checkpoints: int
+    keep_every_steps: int | None
+    keep_best_metric: str | None
+    keep_best_checkpoints: int
     loader_threads: int
     augment: bool
+
+    @property
+    def retention(self) -> Retention:
+        """Which checkpoints stay. Raises ValueError where none would."""
+        return Retention(
+            newest=self.keep_checkpoints,
+            every_steps=self.keep_every_steps,
+            best_metric=self.keep_best_metric,
+            best=self.keep_best_checkpoints,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,6 +151,7 @@ class Experiment:
         """
         with lock.hold(self.workdir):
             if jax.process_index() == 0:
+                self._say_what_changed()
                 write_json(self.workdir / "config.json", self.config)
             export = self.teacher_export
             for plan in self.plans:
@@ -144,6 +160,11 @@ class Experiment:
                 self.evaluate(self.contenders())
         # The others stay until then: a process that leaves brings the rest down.
         multihost_utils.sync_global_devices("the run is evaluated")
+
+    def _say_what_changed(self) -> None:
+        kept = self.workdir / "config.json"
+        for change in changes(json.loads(kept.read_text()), self.config) if kept.exists() else ():
+            logger.info("Since the last start %s", change)
 
     def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
         settings = self.train_settings
@@ -172,7 +193,7 @@ class Experiment:
 
     def _checkpoints(self, plan: StagePlan) -> Checkpoints:
         directory = self.workdir / plan.name / "checkpoints"
-        return Checkpoints(directory, keep=self.train_settings.keep_checkpoints, meta=plan.description)
+        return Checkpoints(directory, keep=self.train_settings.retention, meta=plan.description)
 
     def _parts(self, plan: StagePlan, export: Export | None) -> "_Parts":
         """What a stage is run with, from the export of the one before."""
