@@ -61,7 +61,10 @@ def _paper() -> Config:
     config.train.log_every_steps = 100
     config.train.preview_every_steps = 5_000
     config.train.save_every_steps = 5_000
-    config.train.keep_checkpoints = 2  # a full ACD checkpoint of the paper's network is about 3.3 GiB
+    config.train.keep_checkpoints = 2  # the newest; a full ACD checkpoint of the paper's network is about 3.3 GiB
+    config.train.keep_every_steps = config_dict.placeholder(int)  # their multiples stay for good; None: none do
+    config.train.keep_best_metric = config_dict.placeholder(str)  # such as loss/teacher, lower is better; None: none
+    config.train.keep_best_checkpoints = 1  # of the best by keep_best_metric, besides all others that are kept
     config.train.loader_threads = 16
 
     config.teacher = ConfigDict()

@@ -27,9 +27,11 @@ from sar2opt_jax.comparison import Comparison
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.engine import checkpoint, lock, loop
+from sar2opt_jax.engine.changes import changes
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.replay import replay
+from sar2opt_jax.engine.retention import Retention
 from sar2opt_jax.engine.writer import make_writer
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
@@ -72,8 +74,21 @@ class TrainSettings:
     preview_every_steps: int
     save_every_steps: int
     keep_checkpoints: int
+    keep_every_steps: int | None
+    keep_best_metric: str | None
+    keep_best_checkpoints: int
     loader_threads: int
     augment: bool
+
+    @property
+    def retention(self) -> Retention:
+        """Which checkpoints stay. Raises ValueError where none would."""
+        return Retention(
+            newest=self.keep_checkpoints,
+            every_steps=self.keep_every_steps,
+            best_metric=self.keep_best_metric,
+            best=self.keep_best_checkpoints,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,12 +125,18 @@ class Experiment:
         """
         with lock.hold(self.workdir):
             if jax.process_index() == 0:
+                self._say_what_changed()
                 write_json(self.workdir / "config.json", self.config)
             export = self.teacher_export
             for plan in self.plans:
                 export = self._train_stage(plan, export)
             if not self.comparison.is_done():
                 self.comparison.run(self.comparison.contenders())
+
+    def _say_what_changed(self) -> None:
+        kept = self.workdir / "config.json"
+        for change in changes(json.loads(kept.read_text()), self.config) if kept.exists() else ():
+            logger.info("Since the last start %s", change)
 
     def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
         settings = self.train_settings
@@ -144,7 +165,7 @@ class Experiment:
 
     def _checkpoints(self, plan: StagePlan) -> Checkpoints:
         directory = self.workdir / plan.name / "checkpoints"
-        return Checkpoints(directory, keep=self.train_settings.keep_checkpoints, meta=plan.description)
+        return Checkpoints(directory, keep=self.train_settings.retention, meta=plan.description)
 
     def _parts(self, plan: StagePlan, export: Export | None) -> "_Parts":
         """What a stage is run with, from the export of the one before."""

@@ -17,6 +17,9 @@ from sar2opt_jax.engine.loop import Interrupted
 INTERRUPTED_STATUS = 75
 """Exit status of a run that a signal stopped after saving (EX_TEMPFAIL): run the same command again to go on."""
 
+HEARTBEAT_SECONDS = 30
+"""How long one of several processes may be silent before the others take it for dead and leave; JAX waits 100."""
+
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, a preset after a colon: configs/acd.py:sen12.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; default runs/CONFIG-PRESET.")
 _MODE = flags.DEFINE_enum(
@@ -31,7 +34,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     if _MULTIHOST.value:
-        jax.distributed.initialize()
+        jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     show_log(verbose=jax.process_index() == 0)
     try:
         experiment = build.experiment(_CONFIG.value, workdir=_WORKDIR.value)

@@ -4,13 +4,14 @@ import csv
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs.base import get_base
-from sar2opt_jax import build, exports, translate
+from sar2opt_jax import build, exports, main, translate
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.main import parse, parse_step
 from tfds_builders.prepare import prepare
@@ -133,12 +134,47 @@ def test_step_counts_and_logging_may_change(finished, data_dir):
         ({"schedule__name": "sigmoid"}, "known: linear, scaled_linear, cosine"),
         ({"teacher__dtype": "float16"}, "known: float32, bfloat16"),
         ({"data__data_dir": "gs://bucket/data"}, "mount a bucket"),
+        ({"train__keep_checkpoints": 0}, "keep_checkpoints must be at least 1; got 0"),
+        ({"train__keep_best_checkpoints": 0}, "keep_best_checkpoints must be at least 1; got 0"),
+        ({"train__keep_every_steps": 6}, r"keep_every_steps \(6\) must be a multiple of save_every_steps \(4\)"),
     ],
 )
 def test_bad_value_is_refused_before_anything_is_written(changes, message, data_dir, tmp_path):
     with pytest.raises(ValueError, match=message):
         build.experiment(smoke(data_dir, **changes), workdir=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_run_keeps_the_checkpoints_that_its_config_names(data_dir, tmp_path, caplog):
+    changes = {"train__save_every_steps": 2, "train__keep_checkpoints": 1, "train__keep_every_steps": 4}
+    config = smoke(data_dir, stages=("teacher",), name="teacher", train__keep_best_metric="loss/teacher", **changes)
+    with caplog.at_level("INFO", logger="sar2opt_jax"):
+        build.experiment(config, workdir=str(tmp_path / "run")).train()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    best = min(lines, key=lambda line: line["loss/teacher"])["step"]
+    kept = {int(entry.name) for entry in (tmp_path / "run" / "teacher" / "checkpoints").iterdir()}
+    assert kept == {4, 8, best}
+    assert f"the best checkpoint so far is that of step {best}." in caplog.text
+
+
+def test_restart_says_what_its_changed_settings_keep(finished, data_dir, tmp_path, caplog):
+    shutil.copytree(finished, tmp_path / "run")
+    with caplog.at_level("INFO", logger="sar2opt_jax"):
+        build.experiment(smoke(data_dir, train__loader_threads=5), workdir=str(tmp_path / "run")).train()
+    assert "Since the last start train.loader_threads was 2 and is 5: every batch stays the same" in caplog.text
+    assert "evaluation" not in "".join(line for line in caplog.messages if line.startswith("Since"))
+
+
+def test_several_processes_are_told_how_long_to_wait_for_a_silent_one(monkeypatch):
+    told = []
+    monkeypatch.setattr("jax.distributed.initialize", lambda **settings: told.append(settings))
+    monkeypatch.setattr(build, "experiment", lambda *_, **__: (_ for _ in ()).throw(ValueError("far enough")))
+    monkeypatch.setattr(main, "_MULTIHOST", SimpleNamespace(value=True))
+    monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=None))
+    monkeypatch.setattr(main, "_WORKDIR", SimpleNamespace(value=None))
+    with pytest.raises(SystemExit, match="far enough"):
+        main.main(["main"])
+    assert told == [{"heartbeat_timeout_seconds": main.HEARTBEAT_SECONDS}]
 
 
 def test_missing_data_is_refused_with_the_way_out(tmp_path):

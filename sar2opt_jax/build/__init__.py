@@ -169,6 +169,10 @@ def check(config: Config) -> None:
     for group in ("adversarial", *BASELINES):
         _choose(f"{group}.loss", config[group].loss, losses.ADVERSARIAL)
     _choose("adversarial.real", config.adversarial.real, adversarial.REAL)
+    retention = TrainSettings(augment=config.data.augment, **config.train).retention
+    keep, save = retention.every_steps, config.train.save_every_steps
+    if keep is not None and keep % max(save, 1):
+        raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
     _choose("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
     for name in config.evaluation.teacher_samplers:
         _choose("evaluation.teacher_samplers", name, KINDS["teacher"])

@@ -2,12 +2,11 @@
 
 A checkpoint holds four items: ``state``, the stage's pytree; ``data``, the position of the input pipeline; ``export``,
 the networks for the next stage, evaluation and translation; ``meta``, JSON that describes the export, so that it can
-be used without a config. It has its name only when it is whole: a save that was killed leaves no checkpoint. Beside the
-items stand the digests of their files, which are verified when it is read.
+be used without a config. It has its name only when it is whole and forced to the disk: a save that was killed leaves no
+checkpoint. Beside the items stand the digests of their files, which are verified when it is read.
 """
 
 import contextlib
-import itertools
 import json
 import logging
 import os
@@ -22,15 +21,14 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 
-from sar2opt_jax.engine import digests
+from sar2opt_jax.engine import agreement, digests, durable, recovery
+from sar2opt_jax.engine.retention import Logged, Policy, Retention, read_logged
 from sar2opt_jax.types import Export, PyTree
 
 logger = logging.getLogger(__name__)
 
 STAGE_ORDER = ("adversarial", "distill", "teacher", "pix2pix", "cyclegan")
 """Which stage's export stands for a workdir, best first."""
-
-ITEMS = ("state", "data", "export", "meta")
 
 
 class SaveError(OSError):
@@ -40,39 +38,46 @@ class SaveError(OSError):
 class Checkpoints:
     """The checkpoints of one stage in one directory, saved in the background."""
 
-    def __init__(self, directory: str | os.PathLike[str], *, keep: int, meta: Mapping[str, Any]):
+    def __init__(self, directory: str | os.PathLike[str], *, keep: int | Retention, meta: Mapping[str, Any]):
         """Opens or creates a directory of checkpoints.
 
         Args:
           directory: ``WORKDIR/STAGE/checkpoints``; local, or what Orbax can write to.
-          keep: how many of the newest to keep. One of the paper's ACD stage is about 3.3 GiB.
+          keep: which to keep, or how many of the newest. One of the paper's ACD stage is about 3.3 GiB.
           meta: the description of the stage's export.
 
         Raises:
           ValueError: where none is to be kept.
         """
-        if keep < 1:
-            raise ValueError(f"keep_checkpoints must be at least 1; got {keep}.")
         self.directory = epath.Path(os.path.abspath(directory) if "://" not in str(directory) else directory)
-        self._meta, self._keep = dict(meta), keep
+        self._meta = dict(meta)
+        self._keep = keep if isinstance(keep, Retention) else Retention(newest=keep)
+        self._logged: dict[int, Logged | None] = {}
+        self._metric_is_missed = False
         self._saving: int | None = None
         self._failed: tuple[int, Exception] | None = None
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep,
+            preservation_policy=Policy(self._keep, self._logged),
             create=True,
             # What a killed save left behind is as large as a checkpoint, and of no use.
             cleanup_tmp_directories=True,
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._complete),
         )
-        return ocp.CheckpointManager(self.directory, options=options)
+        manager = ocp.CheckpointManager(self.directory, options=options)
+        self._logged.clear()
+        if self._keep.best_metric is not None:
+            self._logged.update(read_logged(self.directory, manager.all_steps()))
+        return manager
 
-    def _write_digests(self) -> None:
+    def _complete(self) -> None:
         # Called in the background when every file of a checkpoint is written and before it is given its name.
         # Where files cannot be renamed, as in a bucket, it has its name from the beginning.
-        digests.write(next(iter(self.directory.glob(f"{self._saving}.*")), self.directory / str(self._saving)))
+        written = next(iter(self.directory.glob(f"{self._saving}.*")), self.directory / str(self._saving))
+        digests.write(written)
+        durable.force(written)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -83,7 +88,11 @@ class Checkpoints:
 
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint, or None."""
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
+
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint by the metric that the best are kept by, or None."""
+        return next(iter(self._keep.best_of({step: self._logged.get(step) for step in self.steps()})), None)
 
     def save(self, step: int, state: PyTree, batches: Any, export: Export, *, progress: Mapping[str, Any]) -> None:
         """Saves in the background what the device holds now; returns when it may be changed again.
@@ -96,15 +105,19 @@ class Checkpoints:
           state: of the stage.
           batches: the Grain iterator.
           export: of the stage at this state.
-          progress: plain JSON that ``restore`` gives back.
+          progress: plain JSON that ``restore`` gives back. Its ``logged``, if any, are the metrics that were logged
+            last, by name: by them the best checkpoints are found, also by a later run.
         """
         self._finish_save()
+        if self._keep.best_metric is not None:
+            self._logged[step] = dict(progress.get("logged", {}))
+            self._warn_of_missed_metric(self._keep.best_metric, progress.get("logged", {}))
         self._saving, self._failed = step, None
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             data=grain.checkpoint.CheckpointSave(batches),
             export=ocp.args.StandardSave(export),
-            meta=ocp.args.JsonSave({**self._meta, "step": step, "progress": dict(progress)}),
+            meta=ocp.args.JsonSave({**recovery.described(self._meta, step=step), "progress": dict(progress)}),
         )
         try:
             self._manager.save(step, args=items)
@@ -115,8 +128,19 @@ class Checkpoints:
         """Waits for the save under way, if any."""
         try:
             self._manager.wait_until_finished()
+            if self._saving is not None and jax.process_index() == 0:
+                durable.force_names(self.directory)
         except Exception as error:
             self._mend(error)
+
+    def _warn_of_missed_metric(self, metric: str, logged: Logged) -> None:
+        if not logged or metric in logged or self._metric_is_missed:
+            return
+        self._metric_is_missed = True
+        logger.warning(
+            "keep_best_metric is %r, which stage %s has not logged; logged are: %s. Its checkpoints are kept by the "
+            "other rules alone.", metric, self._meta.get("stage"), ", ".join(sorted(logged)),
+        )  # fmt: skip
 
     def _mend(self, error: Exception) -> None:
         if jax.process_count() > 1 or self._saving is None:  # The others wait for a save that will not come.
@@ -125,7 +149,7 @@ class Checkpoints:
         # The manager counts the failed checkpoint among the kept; a new one reads the directory again and clears it.
         with contextlib.suppress(Exception):
             self._manager.close()
-        _remove_torn(self.directory)
+        recovery.remove_torn(self.directory)
         self._manager = self._open()
         logger.error(
             "Checkpoint %s could not be written: %s. %s; the next save tries again.",
@@ -156,16 +180,16 @@ class Checkpoints:
           ValueError: where none can be read.
         """
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        errors: dict[int, Exception] = {}
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        errors: dict[int, str] = {}  # No exceptions: their tracebacks would hold a state that another process lacks.
+        for step in sorted(self.steps(), reverse=True):
             try:
-                self._check(step)
-                restored, meta = self._read(step, template, batches)
+                restored, meta = self._read(step, template, batches, verify=True)
             except Exception as error:  # Whatever a damaged file makes Orbax, Grain or TensorStore raise.
-                errors[step] = error
+                errors[step] = str(error)
                 logger.error("Checkpoint %s cannot be read: %s", self.directory / str(step), error)
             else:
                 self._move_aside(list(errors))
+                recovery.say_what_stays(step, meta)
                 return restored, step, meta["progress"]
         if not errors:
             raise FileNotFoundError(f"There is no checkpoint in {self.directory}.")
@@ -174,60 +198,33 @@ class Checkpoints:
             f"damaged, or of a stage with another network or optimiser. The newest: {errors[max(errors)]}"
         )
 
-    def _check(self, step: int) -> None:
-        """Raises ValueError, in all processes alike, for a checkpoint that is damaged or another stage's."""
-        wrong = ""
-        if jax.process_index() == 0:
-            wrong = self._what_is_wrong(self.directory / str(step))
-        if jax.process_count() > 1:
-            text = np.zeros(1000, np.uint8)
-            encoded = wrong.encode()[: text.size]
-            text[: len(encoded)] = list(encoded)
-            text = np.asarray(multihost_utils.broadcast_one_to_all(text))
-            wrong = bytes(text).rstrip(b"\0").decode(errors="replace")
-        if wrong:
-            raise ValueError(wrong)
-
-    def _what_is_wrong(self, checkpoint: epath.Path) -> str:
-        found = digests.faults(checkpoint)
-        if found:
-            return f"it is damaged: {'; '.join(found[:3])}{'; and more' if found[3:] else ''}."
-        missing = [item for item in ITEMS if not (checkpoint / item).is_dir()]
-        if missing:
-            return f"it is damaged: {', '.join(missing)} is missing."
-        stage = json.loads((checkpoint / "meta" / "metadata").read_text()).get("stage")
-        if stage != self._meta.get("stage"):
-            return f"it is a checkpoint of stage {stage!r}; expected one of stage {self._meta.get('stage')!r}."
-        return ""
-
-    def _read(self, step: int, template: PyTree, batches: Any) -> tuple[PyTree, dict[str, Any]]:
-        items: dict[str, Any] = {"state": ocp.args.StandardRestore(template), "meta": ocp.args.JsonRestore()}
-        position = f"process_{jax.process_index()}-of-{jax.process_count()}.json"  # Grain's name for it.
-        same_processes = (self.directory / str(step) / "data" / position).exists()
-        if same_processes:
-            items["data"] = grain.checkpoint.CheckpointRestore(batches)
-        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
-        if not same_processes:
-            grain.experimental.set_next_index(batches, step)
-        return restored["state"], restored["meta"]
+    def _read(
+        self, step: int, template: PyTree, batches: Any, *, verify: bool = False
+    ) -> tuple[PyTree, dict[str, Any]]:
+        """Raises in all processes alike where one of them cannot read its part."""
+        checkpoint = self.directory / str(step)
+        if verify:  # All files are looked at, by one process for all.
+            first, stage = jax.process_index() == 0, self._meta.get("stage")
+            agreement.together(lambda: recovery.verify(checkpoint, stage=stage) if first else None)
+        return agreement.together(lambda: recovery.read(checkpoint, template, batches, step=step))
 
     def _move_aside(self, steps: Sequence[int]) -> None:
         if not steps:
             return
-        for step in steps if jax.process_index() == 0 else ():
-            names = itertools.chain([f"unreadable.{step}"], (f"unreadable.{step}.{i}" for i in itertools.count(2)))
-            free = next(name for name in names if not (self.directory / name).exists())
-            (self.directory / str(step)).rename(self.directory / free)
+        if jax.process_index() == 0:
+            recovery.move_aside(self.directory, steps)
         multihost_utils.sync_global_devices("unreadable checkpoints are moved aside")
         self._manager.reload()
+        for step in steps:
+            self._logged.pop(step, None)
 
     def steps(self) -> list[int]:
-        """The steps of all checkpoints."""
-        return list(self._manager.all_steps())
+        """The steps of all checkpoints, as the first of several processes sees them."""
+        return json.loads(agreement.first_says(json.dumps(list(self._manager.all_steps()))))
 
     def restore_step(self, step: int, state: PyTree, batches: Any) -> PyTree:
         """The state of one checkpoint; arguments as of ``restore``."""
-        return self._read(step, state, batches)[0]
+        return self._read(step, jax.tree.map(ocp.utils.to_shape_dtype_struct, state), batches)[0]
 
     def wait(self) -> None:
         """Until all that was saved is on the disk. Raises SaveError where the last save failed."""
@@ -257,10 +254,11 @@ def save_export(directory: str | os.PathLike[str], export: Export, *, meta: Mapp
     with ocp.CheckpointManager(root) as manager:
         items = {
             "export": ocp.args.StandardSave(export),
-            "meta": ocp.args.JsonSave({**meta, "step": step, "progress": {}}),
+            "meta": ocp.args.JsonSave({**recovery.described(meta, step=step), "progress": {}}),
         }
         manager.save(step, args=ocp.args.Composite(**items))
     digests.write(root / str(step))
+    durable.force(root)
 
 
 def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tuple[Export, dict[str, Any], int]:
@@ -287,22 +285,17 @@ def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tu
         there = sorted(entry.name for entry in root.iterdir())[:10] if root.is_dir() else []
         what = f"There: {', '.join(there) or 'nothing'}." if root.exists() else "It does not exist."
         raise FileNotFoundError(f"No checkpoint in {root}: expected {wanted} below it. {what}")
-    damage = digests.faults(found, items=("export", "meta"))
+    damage = recovery.faults(found, items=("export", "meta"))
     if damage:
         raise ValueError(
             f"{found} is damaged: {'; '.join(damage[:3])}. Name an older checkpoint, or run the training again: it "
             "goes back to the newest whole one."
         )
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="export"
-    )
-    meta = ocp.Checkpointer(
-        ocp.JsonCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
-    ).restore(found / "meta")
+    meta = recovery.read_meta(found)
     if stage is not None and meta["stage"] != stage:
         raise ValueError(f"{found} is a checkpoint of stage {meta['stage']!r}; expected one of stage {stage!r}.")
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
-    reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=recovery.alone())
+    reader = ocp.Checkpointer(handler, multiprocessing_options=recovery.alone())
     tree = handler.metadata(found / "export").tree
     # As numpy arrays: the devices it was saved from need not be here.
     as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
@@ -316,13 +309,6 @@ def _newest(directory: epath.Path) -> epath.Path | None:
         return None
     steps = [int(entry.name) for entry in directory.iterdir() if re.fullmatch(r"\d+", entry.name)]
     return directory / str(max(steps)) if steps else None
-
-
-def _remove_torn(directory: epath.Path) -> None:
-    """Removes what a failed save left; a checkpoint under its own name is never touched."""
-    for entry in directory.glob("*.orbax-checkpoint-tmp*"):
-        with contextlib.suppress(OSError):
-            entry.rmtree()
 
 
 def _first_line(error: Exception) -> str:

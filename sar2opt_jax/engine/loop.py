@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from sar2opt_jax.engine import checkpoint
+from sar2opt_jax.engine import agreement, checkpoint
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import Writer
@@ -85,7 +85,7 @@ def train(
     latest = checkpoints.latest_step()
     if latest == num_steps:
         try:
-            export = checkpoint.load_export(checkpoints.directory, stage=name)[0]
+            export = agreement.together(lambda: checkpoint.load_export(checkpoints.directory, stage=name)[0])
         except Exception as error:  # Whatever a damaged file raises: then an older checkpoint is gone back to.
             logger.error("The last checkpoint of stage %s cannot be used: %s", name, error)
         else:
@@ -128,6 +128,8 @@ def train(
             step += 1
             meter.add(step, metrics, examples=batch.index.size)
         checkpoints.wait()
+        if (best := checkpoints.best_step()) is not None:
+            meter.say(f"the best checkpoint so far is that of step {best}.")
         if told_to_stop or signals.caught:  # After the last step too: the stages that follow must not begin.
             raise Interrupted(name, step)
     return jax.device_get(stage.export(state))
@@ -144,6 +146,7 @@ class Meter:
         self._waiting: tuple[int, Metrics, int] | None = None
         self._sums: dict[str, float] = {}
         self._counts = {"steps": 0, "finite_steps": 0}
+        self._logged: dict[str, float] = {}
         # What rates are taken from: work done since then. It begins after the first step, which compiles.
         self._since: float | None = None
         self._timed_steps = self._timed_examples = 0
@@ -194,18 +197,19 @@ class Meter:
             self._report(step)
 
     def progress(self) -> dict[str, Any]:
-        """The unfinished averages, as JSON: a resumed run logs what an undisturbed one would."""
+        """The unfinished and the last logged averages, as JSON: a resumed run logs what an undisturbed one would."""
         # Copies: they are written in the background, while the next steps are counted.
-        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+        return {"sums": dict(self._sums), "counts": dict(self._counts), "logged": dict(self._logged)}
 
     def restore(self, progress: dict[str, Any]) -> None:
         """Goes on with unfinished averages."""
         self._sums, self._counts = dict(progress["sums"]), dict(progress["counts"])
+        self._logged = dict(progress.get("logged", {}))  # Checkpoints of an earlier version have none.
 
     def _report(self, step: int) -> None:
         means = {name: total / self._counts["finite_steps"] for name, total in self._sums.items()}
         means["skipped_steps"] = self._counts["steps"] - self._counts["finite_steps"]
-        rates = self._rates()
+        self._logged, rates = means, self._rates()
         self.writer.scalars(step, means | rates)
         losses = {name.removeprefix("loss/"): f"{mean:.4f}" for name, mean in means.items() if name.startswith("loss/")}
         self._bar.set_postfix(losses)

@@ -127,6 +127,19 @@ def test_state_restores_the_exact_continuation():
     assert_same([next(iterator) for _ in range(4)], expected)
 
 
+@pytest.mark.parametrize("num_threads", [0, 1, 5])
+def test_state_goes_on_under_another_number_of_threads(num_threads):
+    settings = {"image_size": 8, "batch_size": 4, "seed": 7, "augment": True}
+    iterator = pipeline.training_batches(coordinates_source(), **settings, num_threads=2)
+    for _ in range(3):
+        next(iterator)
+    state = iterator.get_state()
+    expected = [next(iterator) for _ in range(3)]
+    other = pipeline.training_batches(coordinates_source(), **settings, num_threads=num_threads)
+    other.set_state(state)
+    assert_same([next(other) for _ in range(3)], expected)
+
+
 def test_orbax_checkpoint_restores_the_exact_continuation(tmp_path):
     settings = {"image_size": 8, "batch_size": 4, "seed": 7, "augment": True, "num_threads": 2}
     iterator = pipeline.training_batches(coordinates_source(), **settings)

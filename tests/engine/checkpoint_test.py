@@ -1,3 +1,4 @@
+import json
 import resource
 import shutil
 import threading
@@ -10,9 +11,10 @@ import numpy as np
 import optax
 import pytest
 
-from sar2opt_jax.engine import digests
-from sar2opt_jax.engine.checkpoint import ITEMS, Checkpoints, SaveError, load_export
+from sar2opt_jax.engine import digests, durable
+from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError, load_export, save_export
 from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.engine.recovery import ITEMS
 
 META = {"stage": "teacher", "model": {"widths": [32, 64]}, "consistency": None}
 KEY = jax.random.key(3)
@@ -71,6 +73,25 @@ def test_only_the_newest_are_kept(write, directory):
         Checkpoints(directory, keep=0, meta=META)
 
 
+def test_checkpoint_is_forced_to_the_disk_before_it_has_its_name(write, directory, monkeypatch):
+    seen = []
+    monkeypatch.setattr(durable, "force", lambda path: seen.append((path.name, (path / digests.FILE).exists())))
+    monkeypatch.setattr(durable, "force_names", lambda path: seen.append(sorted(x.name for x in path.iterdir())))
+    write(steps=[2])
+    [(name, with_digests), names] = seen
+    assert name.startswith("2.orbax-checkpoint-tmp") and with_digests
+    assert names == ["2"]
+
+
+def as_of_an_earlier_version(checkpoint):
+    """It neither has digests nor says that it was saved with them."""
+    (checkpoint / digests.FILE).unlink()
+    path = checkpoint / "meta" / "metadata"
+    meta = json.loads(path.read_text())
+    del meta["saved_by"]
+    path.write_text(json.dumps(meta))
+
+
 def flip(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
@@ -105,7 +126,7 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(
 
 def test_item_that_is_missing_altogether_is_noticed_without_digests(write, directory, linear_stage, batches, caplog):
     write(steps=[2, 5])
-    (directory / "5" / digests.FILE).unlink()
+    as_of_an_earlier_version(directory / "5")
     shutil.rmtree(directory / "5" / "export")
     assert restore(directory, linear_stage(optax.adam(0.1)), batches())[1] == 2
     assert "it is damaged: export is missing" in caplog.text
@@ -113,12 +134,64 @@ def test_item_that_is_missing_altogether_is_noticed_without_digests(write, direc
 
 def test_damage_that_the_library_finds_counts_without_digests(write, directory, linear_stage, batches, caplog):
     write(steps=[2, 5])
-    (directory / "5" / digests.FILE).unlink()
+    as_of_an_earlier_version(directory / "5")
     for path in (directory / "5" / "state").rglob("*"):
         if path.is_file():
             path.write_bytes(b"damaged")
     assert restore(directory, linear_stage(optax.adam(0.1)), batches())[1] == 2
     assert f"Checkpoint {directory / '5'} cannot be read" in caplog.text
+
+
+def test_checkpoint_of_an_earlier_version_is_used_and_said_to_be_unverified(
+    write, directory, linear_stage, batches, caplog
+):
+    saved = write(steps=[2, 5])
+    as_of_an_earlier_version(directory / "5")
+    state, step, _ = restore(directory, linear_stage(optax.adam(0.1)), batches())
+    assert step == 5
+    assert_equal(state, saved[5])
+    unverified = f"Checkpoint {directory / '5'} is of an earlier version, without digests.json: whether it is damaged"
+    assert unverified in caplog.text
+    caplog.clear()
+    assert load_export(directory)[2] == 5
+    assert unverified in caplog.text
+
+
+def test_digests_that_are_gone_are_damage(write, directory, linear_stage, batches, caplog):
+    write(steps=[2, 5])
+    (directory / "5" / digests.FILE).unlink()
+    with pytest.raises(ValueError, match=r"checkpoints/5 is damaged: digests.json is missing\. Name an older"):
+        load_export(directory)
+    assert restore(directory, linear_stage(optax.adam(0.1)), batches())[1] == 2
+    assert f"Checkpoint {directory / '5'} cannot be read: it is damaged: digests.json is missing." in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
+def test_description_that_is_gone_with_the_digests_is_damage(write, directory, linear_stage, batches, caplog, content):
+    write(steps=[2, 5])
+    (directory / "5" / digests.FILE).unlink()
+    (directory / "5" / "meta" / "metadata").write_bytes(content)
+    assert restore(directory, linear_stage(optax.adam(0.1)), batches())[1] == 2
+    assert "it is damaged: meta/metadata cannot be read" in caplog.text
+
+
+def test_export_that_is_handed_on_has_its_digests(directory):
+    save_export(directory, {"unet": {"w": np.ones(2)}}, meta=META, step=3)
+    assert load_export(directory)[2] == 3
+    (directory / "3" / digests.FILE).unlink()
+    with pytest.raises(ValueError, match=r"digests.json is missing"):
+        load_export(directory)
+
+
+def test_checkpoint_of_other_devices_says_what_stays(write, directory, linear_stage, batches, caplog, monkeypatch):
+    write(steps=[5])
+    stage = linear_stage(optax.adam(0.1))
+    with caplog.at_level("INFO", logger="sar2opt_jax"):
+        restore(directory, stage, batches())
+        assert "The examples, their order and their noise stay" not in caplog.text
+        monkeypatch.setattr("jax.device_count", lambda: 2)
+        restore(directory, stage, batches())
+    assert "step 5 was saved by 1 process(es) with 4 device(s); now it is 1 with 2. The examples, their" in caplog.text
 
 
 def test_checkpoint_of_another_stage_is_not_taken(write, directory, tmp_path, linear_stage, batches, caplog):
@@ -220,7 +293,7 @@ def test_position_is_found_under_another_number_of_processes(write, directory, l
     write(steps=[5])
     data = directory / "5" / "data"
     (data / "process_0-of-1.json").rename(data / "process_0-of-2.json")
-    (directory / "5" / digests.FILE).unlink()
+    as_of_an_earlier_version(directory / "5")
     iterator = batches()
     _, step, _ = restore(directory, linear_stage(optax.adam(0.1)), iterator)
     assert step == 5

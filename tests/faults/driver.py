@@ -6,7 +6,10 @@ standard output which step it took, and leaves with the exit statuses of the rea
 
 import argparse
 import dataclasses
+import errno
 import functools
+import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
@@ -88,8 +92,7 @@ class Paced(DataParallel):
         self.name, self.seconds = name, seconds
 
     def shard(self, batch):
-        if jax.process_count() > 1:
-            say(f"examples {batch.index.tolist()}")
+        say(f"examples {batch.index.tolist()}")
         return super().shard(batch)
 
     def step(self, state, batch, rng):
@@ -159,6 +162,19 @@ def train_stage(name: str, export: Any, flags: argparse.Namespace) -> Any:
         )
 
 
+def make_unreadable(process: int, place: str) -> None:
+    """From now on this process cannot read the state and the export of a checkpoint, STAGE/STEP, if it is ``process``."""
+    stage, step = place.split("/")
+    restore = ocp.Checkpointer.restore
+
+    def fail(self, directory, *args, **kwargs):
+        if jax.process_index() == process and Path(directory).match(f"{stage}/checkpoints/{step}/*"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(directory))
+        return restore(self, directory, *args, **kwargs)
+
+    ocp.Checkpointer.restore = fail
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True)
@@ -169,6 +185,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--preview_every", type=int, default=5)
     parser.add_argument("--save_every", type=int, default=4)
     parser.add_argument("--keep", type=int, default=2)
+    parser.add_argument("--unreadable", help="PROCESS:STAGE/STEP, a checkpoint that one process cannot read")
     parser.add_argument("--coordinator", help="HOST:PORT of the first of several processes")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--process", type=int, default=0)
@@ -186,6 +203,11 @@ def main() -> None:
             heartbeat_timeout_seconds=flags.heartbeat,
             shutdown_timeout_seconds=flags.heartbeat,
         )
+    if flags.unreadable:
+        process, place = flags.unreadable.split(":")
+        make_unreadable(int(process), place)
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("sar2opt_jax").setLevel(logging.INFO)
     try:
         with lock.hold(flags.workdir):
             export = None

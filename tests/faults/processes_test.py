@@ -1,5 +1,6 @@
 """Several processes on loopback are one run: the same result, one checkpoint, and none outlives another for long."""
 
+import json
 import shutil
 import time
 
@@ -43,5 +44,44 @@ def test_two_processes_are_one_and_one_that_is_killed_takes_the_other_with_it(tm
     assert (saved / f"unreadable.{newest}").exists()
     harness.assert_close(harness.remains(workdir, besides="unreadable.*"), alone)
 
-    harness.run_to_end(harness.driver(tmp_path / "one", **FLAGS), environment=harness.with_devices(4))
+    process = harness.run_to_end(harness.driver(tmp_path / "one", **FLAGS), environment=harness.with_devices(4))
     harness.assert_close(harness.remains(tmp_path / "one"), alone)
+    assert examples_of(process) == list(range(8 * newest, 48)) + list(range(48))
+    assert "2 process(es) with 4 device(s); now it is 1 with 4. The examples, their order and their" in process.said
+
+
+def examples_of(*processes):
+    """The positions of all examples that were trained on, in order."""
+    lines = zip(*([line for line in p.lines if line.startswith("examples ")] for p in processes), strict=True)
+    return [number for step in lines for line in step for number in json.loads(line.removeprefix("examples "))]
+
+
+def test_run_of_one_process_goes_on_in_two_with_the_same_examples(tmp_path, alone):
+    process = harness.Process(harness.driver(tmp_path, **FLAGS), environment=harness.with_devices(4))
+    assert process.wait_for_step(4)
+    process.kill()
+    newest = max(int(entry.name) for entry in (tmp_path / "teacher" / "checkpoints").glob("?"))
+    several = harness.start_several(tmp_path, processes=2, devices=2, **FLAGS)
+    for process in several:
+        assert process.wait() == 0, process.said
+    assert examples_of(*several) == list(range(8 * newest, 48)) + list(range(48))
+    harness.assert_close(harness.remains(tmp_path), alone)
+
+
+@pytest.mark.parametrize("place", ["distill/4", "teacher/6"])
+def test_checkpoint_that_one_of_two_processes_cannot_read_is_given_up_by_both(tmp_path, alone, place):
+    workdir = tmp_path / "run"
+    for process in harness.start_several(workdir, processes=2, devices=2, **FLAGS):
+        assert process.wait() == 0, process.said
+    stage, step = place.split("/")
+    saved = workdir / stage / "checkpoints"
+    # As if the run had been killed in that stage, or between the two.
+    shutil.rmtree(workdir / "distill" / "checkpoints" / "6")
+    if stage == "teacher":
+        shutil.rmtree(workdir / "distill")
+    several = harness.start_several(workdir, processes=2, devices=2, unreadable=f"1:{place}", **FLAGS)
+    for process in several:
+        assert process.wait() == 0, process.said
+        assert f"{saved / step} cannot be read: process 1: [Errno 5] Input/output error" in process.said
+    assert (saved / f"unreadable.{step}").is_dir()
+    harness.assert_close(harness.remains(workdir, besides="unreadable.*"), alone)

@@ -15,7 +15,8 @@ import numpy as np
 from outcome import Outcome
 
 from sar2opt_jax.engine import digests
-from sar2opt_jax.engine.checkpoint import ITEMS, Checkpoints
+from sar2opt_jax.engine.checkpoint import Checkpoints
+from sar2opt_jax.engine.recovery import ITEMS
 
 
 def damaged_checkpoints(place: Path) -> Outcome:
