@@ -269,3 +269,13 @@ def test_a_sigma_data_that_diffusers_cannot_be_told_is_said(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "step 7" in said
     assert "sigma_data 0.4, which diffusers cannot be told" in said
+
+
+def test_a_generator_is_refused(tmp_path):
+    command(REFERENCE, tmp_path / "run")
+    export, meta, _ = checkpoint.load_export(tmp_path / "run")
+    meta |= {"stage": "pix2pix", "kind": "generator", "consistency": None}
+    checkpoint.save_export(tmp_path / "other", export, meta=meta, step=7)
+    message = refused(tmp_path / "other", tmp_path / "back")
+    assert "is a generator (stage pix2pix); expected one of teacher, distill, adversarial" in message
+    assert not (tmp_path / "back").exists()

@@ -6,14 +6,18 @@ import shutil
 import sys
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs.base import get_base
 from sar2opt_jax import build, exports, main, translate
+from sar2opt_jax.data.scaling import to_uint8
+from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.main import parse, parse_step
+from sar2opt_jax.types import Batch
 from tfds_builders.prepare import prepare
 
 
@@ -102,6 +106,55 @@ def test_translate_takes_a_run(finished, tmp_path):
         assert (optical.size, optical.mode) == ((50, 45), "RGB")
 
 
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
+    config = smoke(data_dir, name=name, stages=(name,))
+    config[name].num_steps = 4
+    experiment = build.experiment(config, workdir=str(tmp_path / "run"))
+    experiment.train()
+    assert steps_of(tmp_path / "run", name) == [2, 4]
+    assert (tmp_path / "run" / "previews" / f"{name}_0000004.png").exists()
+    with (tmp_path / "run" / "report" / "results.csv").open() as file:
+        rows = [(row["network"], row["sampler"], row["steps"]) for row in csv.DictReader(file)]
+    assert rows[1:] == [(name, "direct", "1")]
+    model = exports.load_model(tmp_path / "run")
+    assert (model.translator.kind, model.meta["stage"], model.meta["kind"]) == ("generator", name, "generator")
+    assert [contender.name for contender in experiment.contenders()] == [name]
+    # What a preview shows is what a translation gives.
+    sar = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32)
+    rngs = jax.random.split(jax.random.key(0), 2)
+    translated = model.translator(model.params, sar, rngs, method=Method(sampler="direct", num_steps=1))
+    shown = experiment.plans[0].objective.preview({"unet": model.params}, sar, rngs[0])
+    np.testing.assert_allclose(translated, shown, atol=1e-6)
+    Image.fromarray(to_uint8(sar[0, :, :, 0])).save(tmp_path / "sar.png")
+    planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
+    assert translate.translate(model, planned, sampler=None, steps=None, seed=0) == {}
+    with pytest.raises(ValueError, match="A one-step generator takes 1 step; got 4"):
+        translate.translate(model, planned, sampler=None, steps=4, seed=0)
+
+
+def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished, data_dir, tmp_path):
+    config = smoke(data_dir, name="pix2pix", stages=("pix2pix",), teacher__export=str(finished))
+    experiment = build.experiment(config, workdir=str(tmp_path / "run"))
+    assert [plan.name for plan in experiment.plans] == ["pix2pix"]
+    assert {contender.name for contender in experiment.contenders()} == {"teacher"}
+    objective, rng = experiment.plans[0].objective, jax.random.key(0)
+    given, alone = (objective.init(rng, export) for export in (experiment.teacher_export, None))
+    jax.tree.map(np.testing.assert_array_equal, given, alone)
+
+
+def test_cyclegan_takes_radar_images_of_several_bands(data_dir):
+    stage = build.STAGES["cyclegan"].make(smoke(data_dir, name="cyclegan", stages=("cyclegan",)), 2)
+    state = stage.init(jax.random.key(0), None)
+    rng = np.random.default_rng(0)
+    optical, sar = (rng.uniform(-1, 1, (2, 32, 32, c)).astype(np.float32) for c in (3, 2))
+    batch = Batch(optical=optical, sar=sar, index=np.arange(2, dtype=np.int32))
+    grads, metrics = jax.eval_shape(stage.gradients, state, batch, jax.random.key(0))
+    for name in grads:
+        assert jax.tree.map(np.shape, grads[name]) == jax.tree.map(np.shape, getattr(state, name).params)
+    assert all(value.shape == () for value in metrics.values())
+
+
 def test_teacher_of_another_network_is_refused(finished, data_dir):
     config = smoke(data_dir, teacher__export=str(finished), model__widths=(32, 64))
     with pytest.raises(ValueError, match=r"model.widths = \[32, 32\], this config asks for \[32, 64\]"):
@@ -127,6 +180,11 @@ def test_step_counts_and_logging_may_change(finished, data_dir):
         ({"data__image_size": 128}, "128"),
         ({"distill__loss": "l1"}, "Unknown distill.loss 'l1'; known: pseudo_huber, l2"),
         ({"adversarial__loss": "lsgan"}, "known: non_saturating, hinge, wasserstein"),
+        ({"pix2pix__loss": "lsgan"}, "Unknown pix2pix.loss 'lsgan'; known: non_saturating"),
+        ({"cyclegan__loss": "l1"}, "Unknown cyclegan.loss 'l1'; known: .*, least_squares"),
+        ({"pix2pix__dtype": "float16"}, "Unknown pix2pix.dtype 'float16'; known: float32, bfloat16"),
+        ({"cyclegan__num_steps": 0}, "cyclegan.num_steps must be at least 1; got 0"),
+        ({"pix2pix__discriminator_widths": ()}, "at least one number of 1 or more"),
         ({"adversarial__real": "student"}, "known: target, optical"),
         ({"evaluation__teacher_samplers": ("lcm",)}, "known: ddpm, ddim, dpm_solver_pp"),
         ({"evaluation__student_steps": (51,)}, "1 to 50 steps"),
@@ -175,6 +233,21 @@ def test_several_processes_are_told_how_long_to_wait_for_a_silent_one(monkeypatc
     with pytest.raises(SystemExit, match="far enough"):
         main.main(["main"])
     assert told == [{"heartbeat_timeout_seconds": main.HEARTBEAT_SECONDS}]
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_discriminator_that_shrinks_images_to_nothing_is_refused(name, data_dir, tmp_path):
+    config = smoke(data_dir, name=name, stages=(name,))
+    config[name].discriminator_widths = (8, 8, 8, 8, 8)
+    with pytest.raises(ValueError, match=r"\(32 x 32\) must be at least 48 for a discriminator with 5 widths"):
+        build.experiment(config, workdir=str(tmp_path / "run"))
+
+
+def test_decay_that_is_not_known_is_refused(data_dir, tmp_path):
+    config = smoke(data_dir)
+    config.pix2pix.optimizer.decay = "step"
+    with pytest.raises(ValueError, match=r"Unknown pix2pix.optimizer.decay 'step'; known: cosine, second_half"):
+        build.experiment(config, workdir=str(tmp_path / "run"))
 
 
 def test_missing_data_is_refused_with_the_way_out(tmp_path):

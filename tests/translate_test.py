@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -198,6 +199,7 @@ def test_the_usual_method_suits_the_network():
 
     assert chosen(student) == ("lcm", 4)
     assert chosen(student, steps=1) == ("lcm", 1)
+    assert chosen(dataclasses.replace(teacher, is_generator=True)) == ("direct", 1)
     assert chosen(teacher) == ("ddim", 50)
     assert chosen(teacher, "ddpm") == ("ddpm", 100)
     assert chosen(teacher, "dpm_solver_pp", 8) == ("dpm_solver_pp", 8)

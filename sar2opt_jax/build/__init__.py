@@ -187,8 +187,9 @@ def check(config: Config) -> None:
     sized = Discriminator(unet=network) if "adversarial" in config.stages else network
     sized.check_image_size(config.data.image_size, config.data.image_size)
     for name in BASELINES:
+        critic = patchgan(config[name])
         if name in config.stages:
-            patchgan(config[name]).check_image_size(config.data.image_size, config.data.image_size)
+            critic.check_image_size(config.data.image_size, config.data.image_size)
     parallel.check_batch_size(
         config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches
     )

@@ -78,3 +78,11 @@ def test_a_student_takes_no_more_steps_than_its_grid_has(num_steps):
 def test_solver_steps_must_divide_the_schedule():
     with pytest.raises(ValueError, match=r"solver_steps \(30\) must divide the schedule's steps \(1000\)\."):
         times.solver_grid(1000, 30)
+
+
+def test_direct_is_one_evaluation_at_time_zero():
+    t, t_next = times.direct(1)
+    assert (t.tolist(), t_next.tolist()) == ([0], [-1])
+    for num_steps in (0, 2):
+        with pytest.raises(ValueError, match=f"A one-step generator takes 1 step; got {num_steps}"):
+            times.direct(num_steps)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sar2opt_jax.diffusion.schedule import PREDICTIONS, make_schedule, over_image
-from sar2opt_jax.diffusion.translation import Method, Translator
+from sar2opt_jax.diffusion.translation import KINDS, Method, Translator
 
 SCHEDULE = make_schedule("scaled_linear")
 TEACHER_METHODS = [Method(sampler=name, num_steps=3) for name in ("ddpm", "ddim", "dpm_solver_pp")]
@@ -52,6 +52,23 @@ def test_a_teacher_is_clipped_and_a_student_is_not():
     np.testing.assert_allclose(teacher, np.clip(beyond, -1, 1), atol=1e-5)
     student = translator(solver_steps=50)(params, SAR, RNGS, method=Method(sampler="lcm", num_steps=2))
     np.testing.assert_allclose(student, beyond, atol=1e-4)
+
+
+def test_a_generator_is_its_network_without_an_image_at_time_zero():
+    def model(params, x_t, t, sar):
+        x_t = x_t + over_image(t / 1000, x_t)  # Zero both, or they would show.
+        return x_t + params["gain"] * jnp.repeat(sar, 3, axis=-1)
+
+    translate = Translator(model=model, schedule=SCHEDULE, prediction="eps", is_generator=True)
+    found = translate({"gain": jnp.full((), 2.0)}, SAR, RNGS, method=Method(sampler="direct", num_steps=1))
+    np.testing.assert_allclose(found, np.tanh(2 * np.repeat(SAR, 3, axis=-1)), atol=1e-6)
+
+
+def test_kind_follows_from_the_settings():
+    kinds = [translator(**settings).kind for settings in ({}, {"solver_steps": 50}, {"is_generator": True})]
+    assert kinds == list(KINDS)
+    with pytest.raises(ValueError, match="A generator is not distilled at a grid; got solver_steps 50"):
+        translator(solver_steps=50, is_generator=True)
 
 
 @pytest.mark.parametrize("method", [*TEACHER_METHODS, Method(sampler="lcm", num_steps=3)], ids=lambda m: m.sampler)
@@ -116,6 +133,13 @@ def test_grids_are_chosen_by_method():
             Method(sampler="ddim", num_steps=2),
             "is a student: sample it with lcm, not with 'ddim'",
         ),
+        ({}, Method(sampler="direct", num_steps=1), "is a teacher: .* not with 'direct'"),
+        (
+            {"is_generator": True},
+            Method(sampler="ddim", num_steps=1),
+            "is a generator: sample it with direct, not with 'ddim'",
+        ),
+        ({"is_generator": True}, Method(sampler="direct", num_steps=2), "A one-step generator takes 1 step; got 2"),
         ({"solver_steps": 50}, Method(sampler="lcm", num_steps=51), "A student takes 1 to 50 steps"),
         ({}, Method(sampler="ddim", num_steps=2, eta=1.5), "eta is 0 to 1, and 0 but for ddim; got 1.5 with ddim"),
         ({}, Method(sampler="ddpm", num_steps=2, eta=0.5), "eta is 0 to 1, and 0 but for ddim; got 0.5 with ddpm"),
