@@ -163,7 +163,7 @@ def train_stage(name: str, export: Any, flags: argparse.Namespace) -> Any:
 
 
 def make_unreadable(process: int, place: str) -> None:
-    """From now on this process cannot read the state and the export of a checkpoint, STAGE/STEP, if it is ``process``."""
+    """Keeps one process from reading the items of a checkpoint, STAGE/STEP, as a broken mount of its host would."""
     stage, step = place.split("/")
     restore = ocp.Checkpointer.restore
 

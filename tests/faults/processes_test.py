@@ -58,7 +58,7 @@ def examples_of(*processes):
 
 def test_run_of_one_process_goes_on_in_two_with_the_same_examples(tmp_path, alone):
     process = harness.Process(harness.driver(tmp_path, **FLAGS), environment=harness.with_devices(4))
-    assert process.wait_for_step(4)
+    harness.wait_until((tmp_path / "teacher" / "checkpoints" / "2").exists)
     process.kill()
     newest = max(int(entry.name) for entry in (tmp_path / "teacher" / "checkpoints").glob("?"))
     several = harness.start_several(tmp_path, processes=2, devices=2, **FLAGS)
@@ -68,20 +68,18 @@ def test_run_of_one_process_goes_on_in_two_with_the_same_examples(tmp_path, alon
     harness.assert_close(harness.remains(tmp_path), alone)
 
 
-@pytest.mark.parametrize("place", ["distill/4", "teacher/6"])
-def test_checkpoint_that_one_of_two_processes_cannot_read_is_given_up_by_both(tmp_path, alone, place):
+def test_checkpoint_that_one_of_two_processes_cannot_read_is_given_up_by_both(tmp_path, alone):
     workdir = tmp_path / "run"
     for process in harness.start_several(workdir, processes=2, devices=2, **FLAGS):
         assert process.wait() == 0, process.said
-    stage, step = place.split("/")
-    saved = workdir / stage / "checkpoints"
-    # As if the run had been killed in that stage, or between the two.
-    shutil.rmtree(workdir / "distill" / "checkpoints" / "6")
-    if stage == "teacher":
-        shutil.rmtree(workdir / "distill")
-    several = harness.start_several(workdir, processes=2, devices=2, unreadable=f"1:{place}", **FLAGS)
+    shutil.rmtree(workdir / "distill")  # As if the run had been killed between its two stages.
+    several = harness.start_several(workdir, processes=2, devices=2, unreadable="1:teacher/6", **FLAGS)
+    statuses = [process.wait() for process in several]
+    assert statuses == [0, 0], several[0].said + several[1].said
+    saved = workdir / "teacher" / "checkpoints"
     for process in several:
-        assert process.wait() == 0, process.said
-        assert f"{saved / step} cannot be read: process 1: [Errno 5] Input/output error" in process.said
-    assert (saved / f"unreadable.{step}").is_dir()
+        assert "The last checkpoint of stage teacher cannot be used: process 1: [Errno 5]" in process.said
+        assert f"Checkpoint {saved / '6'} cannot be read: process 1: [Errno 5] Input/output error" in process.said
+    assert (saved / "unreadable.6").is_dir()
+    assert examples_of(*several) == list(range(32, 48)) + list(range(48))  # From step 4 on.
     harness.assert_close(harness.remains(workdir, besides="unreadable.*"), alone)
