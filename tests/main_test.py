@@ -119,7 +119,7 @@ def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
     assert rows[1:] == [(name, "direct", "1")]
     model = exports.load_model(tmp_path / "run")
     assert (model.translator.kind, model.meta["stage"], model.meta["kind"]) == ("generator", name, "generator")
-    assert [contender.name for contender in experiment.contenders()] == [name]
+    assert [contender.name for contender in experiment.comparison.contenders()] == [name]
     # What a preview shows is what a translation gives.
     sar = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32)
     rngs = jax.random.split(jax.random.key(0), 2)
@@ -137,7 +137,7 @@ def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished,
     config = smoke(data_dir, name="pix2pix", stages=("pix2pix",), teacher__export=str(finished))
     experiment = build.experiment(config, workdir=str(tmp_path / "run"))
     assert [plan.name for plan in experiment.plans] == ["pix2pix"]
-    assert {contender.name for contender in experiment.contenders()} == {"teacher"}
+    assert {contender.name for contender in experiment.comparison.contenders()} == {"teacher"}
     objective, rng = experiment.plans[0].objective, jax.random.key(0)
     given, alone = (objective.init(rng, export) for export in (experiment.teacher_export, None))
     jax.tree.map(np.testing.assert_array_equal, given, alone)
