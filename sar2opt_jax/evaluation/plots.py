@@ -1,152 +1,119 @@
-"""The two figures of a report: samplers side by side, and quality against the number of steps."""
+"""Figures of curves: quality against the number of steps, and against the time for an image."""
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
 
-from sar2opt_jax.data.scaling import to_uint8
-from sar2opt_jax.evaluation.evaluate import Result, Results, steps_text
-from sar2opt_jax.evaluation.figures import enlarge, show
+from sar2opt_jax.evaluation import curves, selection
+from sar2opt_jax.evaluation.results import Results, steps_text
+from sar2opt_jax.evaluation.styles import DPI, FLOOR, INK, ORIGINAL
 
-DPI = 200
-INK, GREY, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-"""Okabe and Ito's palette, which colour-blind readers tell apart; markers tell apart in print without colour."""
-MARKERS = (("o", 8.5), ("s", 6.0), ("D", 6.5), ("^", 7.5), ("v", 7.5), ("P", 8.0))
-"""Shape and size; the first is the largest, because few-step DDIM and DPM++ coincide."""
-
-CELL_PIXELS = 256  # Side of an image in the figure, at least; a whole multiple of its own pixels.
-GAP, GROUP_GAP, MARGIN, HEAD, FOOT = 8, 40, 40, 230, 95  # pixels
+PANELS = (("psnr",), ("ssim",), selection.LEARNED, ("colour_shift",), ("sharpness",), selection.SET_DISTANCES)
+"""Of figure 5: the first of each that was measured."""
+PANEL_INCHES, SPEED_INCHES = (3.6, 3.0), (5.4, 4.2)
 
 
-def samplers(results: Results, *, teacher_steps: int = 8, rows: int = 8) -> Figure:
-    """SAR | truth | DDIM | DPM++ | original | student at each of its steps, as figure 1 of arXiv 2407.06095.
+def step_keys(results: Results) -> list[str]:
+    """The quantities that figure 5 shows."""
+    return [key for keys in PANELS if (key := selection.first_measured(results, keys))]
 
-    Args:
-      results: of ``evaluate.run``.
-      teacher_steps: which number of steps of DDIM and DPM++ is shown.
-      rows: how many examples, at most.
-    """
-    count = min(rows, len(results.sar))
-    teacher = [r for r in results.methods if r.sampler not in ("ddpm", "lcm") and r.num_steps == teacher_steps]
-    teacher += [results.original] if results.original else []
-    student = [r for r in results.methods if r.sampler == "lcm"]
-    groups = [group for group in (teacher, student) if group]
 
-    scale = max(1, round(CELL_PIXELS / results.image_size[1]))
-    height, width = (side * scale for side in results.image_size)
-    columns = 2 + sum(len(group) for group in groups)
-    total_width = 2 * MARGIN + columns * width + (columns - 1 - len(groups)) * GAP + len(groups) * GROUP_GAP
-    total_height = HEAD + count * height + (count - 1) * GAP + FOOT
-    figure = Figure(figsize=(total_width / DPI, total_height / DPI), dpi=DPI, facecolor="white")
-    canvas = np.full((total_height, total_width, 3), 255, np.uint8)
-
-    def text(x: float, y: float, content: str, **style) -> None:
-        figure.text(x / total_width, 1 - y / total_height, content, va="baseline", **style)
-
-    def column(x: int, images: np.ndarray, title: str, *lines: str) -> None:
-        for row, image in enumerate(enlarge(images[:count], scale)):
-            top = HEAD + row * (height + GAP)
-            canvas[top : top + height, x : x + width] = image
-        text(x + width / 2, HEAD - 102, title, ha="center", size=9.5, weight="bold", color=INK)
-        for i, line in enumerate(lines):
-            text(x + width / 2, HEAD - 72 + 27 * i, line, ha="center", size=7.5, color=INK if i == 0 else GREY)
-
-    column(MARGIN, show(results.sar), "SAR", "input")
-    column(MARGIN + width + GAP, to_uint8(results.optical), "Truth", "optical")
-    x = MARGIN + 2 * width + GAP
-    for name, group in (("TEACHER", teacher), ("STUDENT", student)):
-        x += GROUP_GAP if group else 0
-        start = x
-        for i, result in enumerate(group):
-            quality = f"{result.mean('psnr'):.1f} dB", f"sharpness {_number(results.relative_sharpness(result))}"
-            column(x, to_uint8(result.images), result.title, steps_text(result.num_steps), *quality)
-            x += width + (GAP if i < len(group) - 1 else 0)
-        if group:
-            text((start + x) / 2, HEAD - 168, name, ha="center", size=7, color=GREY, weight="bold")
-            level = 1 - (HEAD - 152) / total_height
-            rule = Line2D([start / total_width, x / total_width], [level, level], color=FAINT, linewidth=0.8)
-            figure.add_artist(rule)
-    note = f"PSNR in dB and sharpness relative to the truth: means over all {len(results.ids)} evaluated images."
-    for i, line in enumerate((note, "PSNR rewards blur: read the two together.")):
-        text(MARGIN, total_height - FOOT + 44 + 26 * i, line, ha="left", size=7, color=GREY)
-    # One image over the whole figure, pixel for pixel.
-    axes = figure.add_axes((0, 0, 1, 1), zorder=-1)
-    axes.imshow(canvas, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    return figure
+def speed_keys(results: Results) -> list[str]:
+    """The quantities that are set against speed: fidelity, and what blur does not win."""
+    second = selection.first_measured(results, selection.PERCEPTION)
+    return [key for key in ("psnr", second) if key in results.quantities]
 
 
 def steps(results: Results) -> Figure:
-    """PSNR, SSIM and relative sharpness against the number of steps, as figure 5 of arXiv 2407.06095.
+    """Quality against the number of steps, as figure 5 of arXiv 2407.06095: a panel for each quantity."""
+    return _sheet(results, step_keys(results), curves.draw_steps, columns=3, levels=True)
 
-    One line per sampler; horizontal lines for the linear floor and for the original.
+
+def speed(results: Results) -> Figure:
+    """Quality against the time for an image, with all methods."""
+    keys = speed_keys(results)
+    return _sheet(results, keys, curves.draw_speed, columns=2, levels=False, size=SPEED_INCHES)
+
+
+def panel(results: Results, key: str, draw: curves.Draw, *, size: tuple[float, float]) -> Figure:
+    """One panel by itself, for a page that sets them beside each other as its width allows.
+
+    Args:
+      results: of an evaluation.
+      key: of the quantity.
+      draw: ``curves.draw_steps`` or ``curves.draw_speed``.
+      size: in inches.
     """
-    figure = Figure(figsize=(10.8, 3.9), dpi=DPI, facecolor="white")
-    panels = figure.subplots(1, 3)
-    figure.subplots_adjust(left=0.055, right=0.985, top=0.80, bottom=0.145, wspace=0.2)
-    quality: tuple[tuple[str, Callable[[Result], float]], ...] = (
-        ("PSNR (dB)", lambda result: result.mean("psnr")),
-        ("SSIM", lambda result: result.mean("ssim")),
-        ("Sharpness relative to the truth", results.relative_sharpness),
-    )
-    handles = []
-    for axes, (title, value) in zip(panels, quality, strict=True):
-        handles = _panel(axes, results, value)
-        axes.set_title(title, loc="left", size=10, weight="bold", color=INK, pad=9)
-    truth = panels[-1].axhline(1, color=INK, linewidth=0.9, zorder=1, label="Truth")
-    figure.legend(
-        handles=[*handles, truth],
-        loc="upper left",
-        bbox_to_anchor=(0.045, 1.0),
-        ncols=len(handles) + 1,
-        frameon=False,
-        fontsize=9,
-        labelcolor=INK,
-        handlelength=2.4,
-        columnspacing=2.2,
-    )
+    figure = Figure(figsize=size, dpi=DPI, facecolor="none")
+    axes = figure.subplots()
+    width, height = size
+    top = 0.52 if draw is curves.draw_speed else 0.36
+    figure.subplots_adjust(left=0.52 / width, right=1 - 0.14 / width, top=1 - top / height, bottom=0.48 / height)
+    axes.set_facecolor("none")
+    draw(axes, results, key)
     return figure
 
 
-def _panel(axes: Axes, results: Results, value: Callable[[Result], float]) -> list[Line2D]:
-    """Draws one quality against the steps and returns what belongs in the legend."""
-    handles = []
-    series = dict.fromkeys(result.title for result in results.methods if result.sampler != "ddpm")
-    for title, colour, (marker, size) in zip(series, itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False):
-        points = sorted((r.num_steps, value(r)) for r in results.methods if r.title == title)
-        style = {"color": colour, "marker": marker, "markersize": size, "markeredgecolor": "white", "linewidth": 1.8}
-        handles += axes.plot(*zip(*points, strict=True), label=title, zorder=3, **style)
-    if results.original:
-        label = f"{results.original.title}, {steps_text(results.original.num_steps)}"
-        handles.append(
-            axes.axhline(value(results.original), color=GREY, linewidth=1.3, linestyle=(0, (5, 2)), label=label)
-        )
-    floor = value(results.floor)
-    handles.append(axes.axhline(floor, color=GREY, linewidth=1.3, linestyle=(0, (1, 1.6)), label=results.floor.title))
-    _dress(axes, sorted({result.num_steps for result in results.methods if result.sampler != "ddpm"}))
-    return handles
+def _sheet(
+    results: Results,
+    keys: Sequence[str],
+    draw: curves.Draw,
+    *,
+    columns: int,
+    levels: bool,
+    size: tuple[float, float] = PANEL_INCHES,
+) -> Figure:
+    """Panels in rows of ``columns`` under one legend."""
+    columns = min(columns, len(keys))
+    rows = -(-len(keys) // columns)
+    entries = _legend(results, levels=levels)
+    per_line = max(1, int(size[0] * columns / 1.3))
+    legend = 0.28 * -(-len(entries) // per_line) + 0.1
+    width, height = size[0] * columns, size[1] * rows + legend
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    head = 0.62 if draw is curves.draw_speed else 0.46
+    figure.subplots_adjust(
+        left=0.55 / width,
+        right=1 - 0.15 / width,
+        top=1 - (legend + head) / height,
+        bottom=0.52 / height,
+        wspace=0.2 if columns == 3 else 0.16,
+        hspace=0.48,
+    )
+    for axes, key in zip(grid.flat, keys, strict=False):
+        draw(axes, results, key)
+    for axes in list(grid.flat)[len(keys) :]:
+        axes.set_axis_off()
+    drawn = figure.legend(
+        handles=entries,
+        loc="upper left",
+        bbox_to_anchor=(0.4 / width, 1 - 0.04 / height),
+        ncols=per_line,
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+        handlelength=2.4,
+        columnspacing=2.0,
+    )
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
+    return figure
 
 
-def _dress(axes: Axes, ticks: Sequence[int]) -> None:
-    axes.set_xscale("log")
-    axes.set_xlim(0.85 * min(ticks, default=1), 1.18 * max(ticks, default=1))
-    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_xlabel("Network evaluations per image", size=9, color=INK)
-    axes.tick_params(length=0, labelsize=8.5, labelcolor=INK, pad=5)
-    axes.grid(axis="y", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.margins(y=0.12)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(GREY)
-
-
-def _number(ratio: float) -> str:
-    return "undefined" if np.isnan(ratio) else f"{ratio:.2f}"
+def _legend(results: Results, *, levels: bool) -> list[Line2D]:
+    """An entry for each series, for the original's level where one is drawn, and for the floor's."""
+    original = results.original
+    entries = []
+    for name, style, members in curves.series_of(results):
+        look, label = curves.drawn(style), name
+        if original and members[0] is original and len(members) == 1:
+            label = f"Original, {steps_text(original.num_steps)}"
+            look["linestyle"] = curves.DASHED if levels else "none"
+        elif members[0].kind == "generator" and len(members) == 1:
+            look["linestyle"] = "none"
+        entries.append(Line2D([], [], label=label, **look))
+        if original and levels and len(members) > 1 and name == original.series:
+            entries.append(Line2D([], [], color=ORIGINAL, linewidth=1.3, linestyle=curves.DASHED, label="Original"))
+    return [*entries, Line2D([], [], color=FLOOR, linewidth=1.3, linestyle=curves.DOTTED, label=results.floor.series)]

@@ -4,41 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sar2opt_jax.diffusion.translation import Method
-from sar2opt_jax.evaluation import plots
-from sar2opt_jax.evaluation.evaluate import Result, Results
+from sar2opt_jax.evaluation import curves, plots
 
-SIDE = 16
-METHODS = [("ddpm", 1000), ("ddim", 1), ("ddim", 8), ("dpm_solver_pp", 8), ("lcm", 1), ("lcm", 4)]
-
-
-def flat(level: float) -> np.ndarray:
-    return np.full((2, SIDE, SIDE, 3), level, np.float32)
-
-
-def scores(psnr: float) -> dict[str, np.ndarray]:
-    return {"psnr": np.full(4, psnr), "ssim": np.full(4, 0.5), "sharpness": np.full(4, 0.02)}
-
-
-def fabricate(methods=METHODS, *, psnr: float = 20.0) -> Results:
-    return Results(
-        ids=["a", "b", "c", "d"],
-        sar=flat(-1)[..., :1],
-        optical=flat(-0.8),
-        image_size=(SIDE, SIDE),
-        truth_sharpness=np.full(4, 0.04),
-        floor=Result(name="linear", method=None, metrics=scores(15.0), images=flat(0)),
-        methods=tuple(
-            Result(
-                name="student" if sampler == "lcm" else "teacher",
-                method=Method(sampler=sampler, num_steps=steps),
-                metrics=scores(psnr + i),
-                images=flat(-0.6 + 0.2 * i),
-                ms_per_image=float(steps),
-            )
-            for i, (sampler, steps) in enumerate(methods)
-        ),
-    )
+STUDY = [
+    *((sampler, n) for sampler in ("ddpm", "ddim", "dpm_solver_pp") for n in (1, 2, 3, 4, 5, 8, 16, 50, 100, 1000)),
+    *(("lcm", n) for n in (1, 2, 3, 4, 5, 8, 16, 25, 50)),
+    ("generator", 1),
+]
 
 
 def rendered(figure) -> np.ndarray:
@@ -47,69 +19,98 @@ def rendered(figure) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def test_samplers_shows_the_columns_of_the_paper_in_order():
-    # Every method has a grey of its own; here they are, read from left to right through the first row of images.
-    pixels = rendered(plots.samplers(fabricate(), teacher_steps=8))
-    line = pixels[plots.HEAD + 100, :, 0].astype(int)
-    runs = [line[0], *line[1:][np.diff(line) != 0]]
-    greys = [grey for grey in runs if grey != 255]
-    levels = [-1, -0.8, -0.2, 0.0, -0.6, 0.2, 0.4]  # SAR, truth, DDIM 8, DPM++ 8, original, student 1, student 4
-    np.testing.assert_allclose(greys, [round((level + 1) * 127.5) for level in levels], atol=1)
+def panels(figure) -> dict:
+    """The panels of a figure, without the second axes of some, by their titles."""
+    return {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_title(loc="left")}
 
 
-def test_samplers_shows_images_pixel_by_pixel():
-    pixels = rendered(plots.samplers(fabricate()))
-    black = (pixels == 0).all(axis=-1)
-    rows = np.flatnonzero(black[:, plots.MARGIN + 1])
-    scale = plots.CELL_PIXELS // SIDE
-    assert len(rows) == 2 * SIDE * scale
-    assert rows[0] == plots.HEAD
-    assert np.flatnonzero(black[plots.HEAD + 1])[0] == plots.MARGIN
+def lines(axes) -> dict:
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
 
 
-def test_samplers_titles_name_method_steps_and_quality():
-    texts = [text.get_text() for text in plots.samplers(fabricate()).texts]
-    titles = ["SAR", "Truth", "DDIM", "DPM++", "Original", "Student", "Student"]
-    assert [text for text in texts if text in titles] == titles
-    assert {"1000 steps", "1 step", "TEACHER", "STUDENT"} <= set(texts)
-    assert "22.0 dB" in texts  # DDIM in 8 steps.
-    assert "sharpness 0.50" in texts
+def test_steps_has_a_panel_for_each_quantity(fabricate):
+    titles = ["PSNR (dB)", "SSIM", "LPIPS", "Colour shift (ΔE)", "Sharpness", "Fréchet (AlexNet)"]
+    assert list(panels(plots.steps(fabricate()))) == titles
+    assert list(panels(plots.steps(fabricate(keys=("psnr", "sharpness"), distances=("fid",))))) == [
+        "PSNR (dB)",
+        "Sharpness",
+        "FID",
+    ]
 
 
-def test_samplers_of_a_teacher_alone_has_no_student():
-    figure = plots.samplers(fabricate([("ddpm", 1000), ("ddim", 8)]))
-    assert "STUDENT" not in [text.get_text() for text in figure.texts]
-    assert rendered(figure).shape[1] < 1200
-
-
-def test_samplers_shows_no_more_rows_than_asked_for():
-    one, two = (rendered(plots.samplers(fabricate(), rows=rows)).shape[0] for rows in (1, 8))
-    assert two - one == plots.CELL_PIXELS + plots.GAP
-
-
-def test_steps_draws_one_line_per_sampler():
+def test_steps_draws_one_line_per_series_and_the_levels(fabricate):
     figure = plots.steps(fabricate())
     assert rendered(figure).size
-    psnr, ssim, sharpness = figure.axes
-    lines = {line.get_label(): line for line in psnr.lines}
-    assert list(lines) == ["DDIM", "DPM++", "Student", "Original, 1000 steps", "Linear floor"]
-    np.testing.assert_array_equal(lines["DDIM"].get_xydata(), [[1, 21], [8, 22]])
-    np.testing.assert_array_equal(lines["Original, 1000 steps"].get_ydata(), [20, 20])
-    np.testing.assert_array_equal(lines["Linear floor"].get_ydata(), [15, 15])
-    np.testing.assert_array_equal(psnr.get_xticks(), [1, 4, 8])
-    np.testing.assert_array_equal(ssim.lines[0].get_ydata(), [0.5, 0.5])
-    assert [line.get_label() for line in sharpness.lines][-1] == "Truth"
-    np.testing.assert_array_equal(sharpness.lines[0].get_ydata(), [0.5, 0.5])
+    psnr, sharpness = panels(figure)["PSNR (dB)"], panels(figure)["Sharpness"]
+    drawn = lines(psnr)
+    assert list(drawn) == ["DDPM", "DDIM", "DPM++", "Student", "Linear floor"]
+    np.testing.assert_array_equal(drawn["DDIM"].get_xydata(), [[1, 18.5], [4, 19.5], [8, 20.5]])
+    np.testing.assert_array_equal(drawn["DDPM"].get_xydata(), [[1000, 17.5]])
+    np.testing.assert_array_equal(drawn["Linear floor"].get_ydata(), [16.5, 16.5])
+    original = [line for line in psnr.lines if line.get_label().startswith("_")]
+    assert [list(line.get_ydata()) for line in original] == [[17.5, 17.5]]
+    np.testing.assert_array_equal(psnr.get_xticks(), [1, 4, 8, 1000])
+    np.testing.assert_array_equal(lines(sharpness)["Truth"].get_ydata(), [1, 1])
 
 
-@pytest.mark.parametrize("methods", [[("ddpm", 10)], [("lcm", 1)], []])
-def test_figures_can_do_with_few_methods(methods):
+def test_a_floor_far_off_is_named_and_does_not_crush_the_rest(fabricate):
+    results = fabricate([("ddim", 1), ("ddim", 8)])
+    results.floor.metrics["psnr"][:] = 2.0
+    axes = panels(plots.steps(results))["PSNR (dB)"]
+    assert "Linear floor" not in lines(axes)
+    assert "↓ linear floor 2.00" in [text.get_text() for text in axes.texts]
+    assert axes.get_ylim()[0] > 15
+
+
+def test_speed_draws_all_methods_over_their_times(fabricate):
+    figure = plots.speed(fabricate())
+    assert rendered(figure).size
+    assert list(panels(figure)) == ["PSNR (dB)", "Fréchet (AlexNet)"]
+    axes = panels(figure)["PSNR (dB)"]
+    np.testing.assert_array_equal(lines(axes)["Student"].get_xydata(), [[5, 22.5], [20, 23.5]])
+    texts = [text.get_text() for text in axes.texts]
+    assert {"Original", "1", "4", "8"} <= set(texts)
+
+
+def test_the_scale_above_says_how_many_times_faster(fabricate):
+    above = [axes for axes in plots.speed(fabricate()).axes if not axes.get_title(loc="left")]
+    ticks = dict(zip(above[0].get_xticks(), (t.get_text() for t in above[0].get_xticklabels()), strict=True))
+    assert ticks == {5000: "1x", 500: "10x", 50: "100x", 5: "1,000x"}
+
+
+def test_labels_do_not_cover_one_another(fabricate):
+    figure = plots.speed(fabricate(STUDY))
+    rendered(figure)
+    for axes in panels(figure).values():
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) > 10
+        # Half a pixel of antialiasing is no overlap.
+        hit = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.padded(-3).overlaps(b.padded(-3))]
+        assert not hit
+
+
+def test_ticks_of_many_step_counts_keep_their_distance(fabricate):
+    axes = panels(plots.steps(fabricate(STUDY)))["PSNR (dB)"]
+    ticks = axes.get_xticks()
+    assert {1, 10, 100, 1000} & {n for _, n in STUDY} <= set(ticks)
+    assert np.diff(np.log(ticks)).min() > 0.4
+
+
+@pytest.mark.parametrize("methods", [[("ddpm", 10)], [("lcm", 1)], [("generator", 1)], [], STUDY])
+def test_figures_can_do_with_few_methods_and_many(fabricate, methods):
     results = fabricate(methods)
-    assert rendered(plots.samplers(results)).size
     assert rendered(plots.steps(results)).size
+    assert rendered(plots.speed(results)).size
 
 
-def test_figures_survive_a_perfect_score():
-    results = fabricate(psnr=np.inf)
-    assert rendered(plots.samplers(results)).size
+@pytest.mark.parametrize("psnr", [[np.inf] * 4, [np.nan, 16, 17, 18]])
+def test_figures_survive_values_that_are_not_finite(fabricate, psnr):
+    results = fabricate(psnr=psnr)
     assert rendered(plots.steps(results)).size
+    assert rendered(plots.speed(results)).size
+
+
+def test_a_panel_by_itself_is_that_of_the_figure(fabricate):
+    results = fabricate()
+    (axes,) = plots.panel(results, "psnr", curves.draw_steps, size=(3, 2)).axes
+    assert list(lines(axes)) == list(lines(panels(plots.steps(results))["PSNR (dB)"]))

@@ -1,126 +1,154 @@
 import csv
-import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sar2opt_jax.diffusion.translation import Method
-from sar2opt_jax.evaluation import report
-from sar2opt_jax.evaluation.evaluate import Result, Results
+from sar2opt_jax.evaluation import page, report
+
+FILES = {
+    "report.html", "results.md", "results.csv", "per_image.csv", "results.json",
+    "samplers.png", "steps.png", "speed.png", "examples.png", "colour.png",
+}  # fmt: skip
 
 
-def result(sampler: str | None, steps: int, psnr: list[float], ms: float | None) -> Result:
-    count = len(psnr)
-    return Result(
-        name={None: "linear", "lcm": "student"}.get(sampler, "teacher"),
-        method=Method(sampler=sampler, num_steps=steps) if sampler else None,
-        metrics={
-            "psnr": np.array(psnr, np.float32),
-            "ssim": np.full(count, 0.5, np.float32),
-            "sharpness": np.full(count, 0.03, np.float32),
-            "gradient_distance": np.full(count, 0.01, np.float32),
-        },
-        images=np.zeros((2, 12, 12, 3), np.float32),
-        ms_per_image=ms,
-    )
-
-
-@pytest.fixture
-def results() -> Results:
-    return Results(
-        ids=["a", "b", "c", "d"],
-        sar=np.zeros((2, 12, 12, 1), np.float32),
-        optical=np.zeros((2, 12, 12, 3), np.float32),
-        image_size=(12, 12),
-        truth_sharpness=np.full(4, 0.04, np.float32),
-        floor=result(None, 0, [10, 12, 14, 16], None),
-        methods=(
-            result("ddpm", 1000, [15, 16, 17, 18], 5000.0),
-            result("ddim", 8, [14, 16, 18, 20], 40.0),
-            result("lcm", 4, [16, 17, 18, 19], 20.0),
-        ),
-    )
-
-
-def write(directory: Path, results: Results) -> Path:
-    settings = {"title": "acd:smoke", "dataset": "simulated", "split": "test", "config": {"seed": 3407}}
-    report.write(directory, results, **settings)
+def write(directory: Path, results, *, title: str = "acd:smoke", **settings) -> Path:
+    report.write(directory, results, title=title, dataset="simulated", split="test", config={"seed": 3407}, **settings)
     return directory
 
 
-def test_rows_hold_means_differences_and_speed_ups(results):
-    floor, original, ddim, student = report.rows_of(results)
-    assert (floor["method"], floor["steps"], floor["speed_up"], floor["ms_per_image"]) == (
-        "Linear floor",
-        None,
-        None,
-        None,
-    )
-    assert floor["psnr_db"] == 13
-    assert (original["psnr_minus_original_db"], original["speed_up"]) == (None, 1)
-    assert (ddim["psnr_db"], ddim["psnr_minus_original_db"], ddim["speed_up"]) == (17, 0.5, 125)
-    # Differences of -1, 0, 1, 2: standard deviation sqrt(5 / 3), over sqrt(4).
-    assert ddim["psnr_minus_original_db_error"] == pytest.approx(np.sqrt(5 / 3) / 2)
-    assert (student["psnr_minus_original_db"], student["psnr_minus_original_db_error"]) == (1, 0)
-    assert student["sharpness"] == pytest.approx(0.75)
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
-def test_write_leaves_exactly_the_files_of_a_report(tmp_path, results):
-    directory = write(tmp_path / "run" / "report", results)
-    names = {path.name for path in directory.iterdir()}
-    assert names == {"results.md", "results.csv", "results.json", "samplers.png", "steps.png"}
-    for name in ("samplers.png", "steps.png"):
+def test_write_leaves_exactly_the_files_of_a_report(tmp_path, fabricate):
+    directory = write(tmp_path / "run" / "report", fabricate())
+    assert {path.name for path in directory.iterdir()} == FILES
+    for name in (name for name in FILES if name.endswith(".png")):
         with Image.open(directory / name) as image:
             assert min(image.size) > 500
 
 
-def test_csv_has_a_row_a_method(tmp_path, results):
-    with (write(tmp_path, results) / "results.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["method"] for row in rows] == ["Linear floor", "Original", "DDIM", "Student"]
-    assert [row["steps"] for row in rows] == ["", "1000", "8", "4"]
-    assert [float(row["psnr_db"]) for row in rows] == [13, 16.5, 17, 17.5]
+def test_results_json_is_last_and_an_earlier_one_goes_first(tmp_path, fabricate, monkeypatch):
+    directory = write(tmp_path, fabricate())
+    replaced = []
+
+    def replace(source, target):
+        assert not (directory / "results.json").exists()
+        replaced.append(Path(target).name)
+        rename(source, target)
+
+    rename = os.replace
+    monkeypatch.setattr(report.os, "replace", replace)
+    write(tmp_path, fabricate())
+    assert replaced[-1] == "results.json"
+    assert set(replaced) == FILES
 
 
-def test_json_has_every_image_and_the_config(tmp_path, results):
-    content = json.loads((write(tmp_path, results) / "results.json").read_text())
+def test_a_report_that_fails_leaves_the_earlier_one_as_it_was(tmp_path, fabricate, monkeypatch):
+    write(tmp_path, fabricate())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(page, "render", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(tmp_path, fabricate())
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    monkeypatch.undo()
+    write(tmp_path, fabricate())
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_csv_has_a_row_a_method_with_intervals(tmp_path, fabricate):
+    results = fabricate([("ddpm", 1000), ("lcm", 4)])
+    floor, original, student = rows(write(tmp_path, results) / "results.csv")
+    assert [row["method"] for row in (floor, original, student)] == ["Linear floor", "Original", "Student"]
+    assert [row["steps"] for row in (floor, original, student)] == ["", "1000", "4"]
+    low, high = results.interval(results.methods[1], "psnr")
+    assert [float(student[key]) for key in ("psnr", "psnr_low", "psnr_high")] == [18.5, low, high]
+
+
+def test_per_image_csv_has_a_row_a_method_and_image(tmp_path, fabricate):
+    results = fabricate([("lcm", 4)], groups={"season": ["spring", "fall", "fall", "fall"]})
+    found = rows(write(tmp_path, results) / "per_image.csv")
+    assert len(found) == 2 * 4
+    last = found[-1]
+    assert (last["method"], last["steps"], last["id"], last["season"]) == ("Student", "4", "image3", "fall")
+    assert float(last["psnr"]) == 19
+    assert float(last["sharpness"]) == pytest.approx(0.6)
+
+
+def test_json_has_every_image_and_the_config(tmp_path, fabricate):
+    content = json.loads((write(tmp_path, fabricate()) / "results.json").read_text())
     assert content["config"] == {"seed": 3407}
-    assert content["ids"] == ["a", "b", "c", "d"]
-    assert content["results"][2]["per_image"]["psnr"] == [14, 16, 18, 20]
+    assert content["ids"] == ["image0", "image1", "image2", "image3"]
+    assert content["results"][2]["per_image"]["psnr"] == [17, 18, 19, 20]
+    assert content["truth_sharpness"] == [0.04] * 4
     assert content["about"]["Dataset"] == "simulated, split test"
 
 
-def test_markdown_shows_table_figures_and_circumstances(tmp_path, results):
+def test_markdown_shows_tables_figures_and_circumstances(tmp_path, fabricate):
+    groups = {"terrain": ["urban", "field", "field", "urban"]}
+    results = fabricate(groups=groups, remarks=("Few images.",))
     text = (write(tmp_path, results) / "results.md").read_text(encoding="utf-8")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
-    assert len(cells) == 2 + 4
-    assert cells[4] == ["DDIM", "8", "17.00", "+0.50 ± 0.65", "0.500", "0.75", "0.0100", "40.0", "125.0 x"]
-    for name in ("samplers.png", "steps.png", "Device:", "Processor:", "Commit:", "Date:", "(x + 1) / 2"):
+    low, high = results.interval(results.methods[3], "psnr")
+    assert ["DDIM", "8", f"20.50 ({low:.2f} to {high:.2f})", "+3.00 (+3.00 to +3.00)"] in [row[:4] for row in cells]
+    assert ["Student", "4", f"**{results.value(results.methods[-1], 'psnr'):.2f}**"] in [
+        [*row[:2], row[2].split(" ")[0]] for row in cells
+    ]
+    assert ["urban", "2", "17.50", "20.50", "**23.50**"] in cells
+    for what in ("Device", "Processor", "Commit", "Date", "Few images.", "range 1", "3 dB below", "rank 1 of 4"):
+        assert what in text
+    for name in FILES - {"results.md", "report.html"}:
         assert name in text
     assert "{" not in text  # All places are filled in.
 
 
-def test_a_perfect_translation_is_null_in_json_and_inf_in_the_table(tmp_path, results):
-    perfect = [np.inf, 16, 17, 18]
-    results = dataclasses.replace(results, methods=(result("ddpm", 1000, perfect, 1.0), result("lcm", 4, perfect, 1.0)))
+def test_markdown_shows_hostile_names_as_they_are(tmp_path, fabricate):
+    results = fabricate(ids=["a|b", "<img src=x>", "*c*", "d\ne"], name="st|u<dent")
+    text = (write(tmp_path, results, title="<script>`x`") / "results.md").read_text(encoding="utf-8")
+    assert r"# Results of \<script\>\`x\`" in text
+    assert r"\<img src=x\>" in text and "<img" not in text.replace(r"\<img", "")
+    widths = {line.count("|") - 2 * line.count(r"\|") for line in text.splitlines() if line.startswith("| St")}
+    assert len(widths) <= 2  # A table of quality and one of speed: no name has opened a column.
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"methods": [("ddpm", 10)]},
+        {"methods": [("lcm", 1)]},
+        {"methods": [("generator", 1)]},
+        {"methods": []},
+        {"count": 1},
+        {"count": 2},
+        {"psnr": [np.inf] * 4},
+        {"psnr": [np.inf, 16, np.nan, 18]},
+        {"timed": False},
+        {"size": (16, 24)},
+        {"size": (40, 12)},
+        {"size": (80, 80), "channels": 2},
+        {"ids": ["x" * 300] * 4},
+        {"keys": ("psnr", "ssim", "sharpness"), "distances": ()},
+        {"name": "$x^2$ _y_"},
+        {"methods": [(s, n) for s in ("ddpm", "ddim", "dpm_solver_pp", "lcm") for n in (1, 2, 3, 4, 8, 16, 25, 50)]},
+    ],
+    ids=lambda settings: str(settings)[:40],
+)
+def test_every_kind_of_results_has_a_report(tmp_path, fabricate, settings):
+    results = fabricate(**settings)
     directory = write(tmp_path, results)
+    assert {path.name for path in directory.iterdir()} == FILES
     content = json.loads((directory / "results.json").read_text(), parse_constant=pytest.fail)
-    assert content["results"][1]["psnr_db"] is None
+    assert len(content["results"]) == len(results.all)
+
+
+def test_perfect_translations_are_null_in_json_and_infinite_in_words(tmp_path, fabricate):
+    directory = write(tmp_path, fabricate(psnr=[np.inf, 16, 17, 18]))
+    content = json.loads((directory / "results.json").read_text(), parse_constant=pytest.fail)
+    assert content["results"][1]["psnr"] is None
     assert content["results"][1]["per_image"]["psnr"] == [None, 16, 17, 18]
-    assert "inf" in (directory / "results.md").read_text(encoding="utf-8")
-
-
-def test_a_report_without_the_original_leaves_its_columns_empty(tmp_path, results):
-    results = dataclasses.replace(results, methods=results.methods[1:])
-    directory = write(tmp_path, results)
-    assert all(row["speed_up"] is None and row["psnr_minus_original_db"] is None for row in report.rows_of(results))
-    assert "sampled as it was trained, in all its steps" in (directory / "results.md").read_text(encoding="utf-8")
-
-
-def test_the_commit_is_unknown_outside_a_checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "__file__", str(tmp_path / "report.py"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert "unknown" in report.surroundings()["Commit"]
+    assert "∞" in (directory / "results.md").read_text(encoding="utf-8")

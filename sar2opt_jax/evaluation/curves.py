@@ -1,0 +1,169 @@
+"""What a figure of curves draws into one panel: a quantity over the number of steps, or over the time for an image."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from sar2opt_jax.evaluation.results import QUANTITIES, Quantity, Result, Results
+from sar2opt_jax.evaluation.styles import FAINT, FLOOR, GREY, INK, ORIGINAL, Style, styles
+
+DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.6))
+BETTER = {"higher": "higher is better", "lower": "lower is better", "one": "1 is the truth"}
+Draw = Callable[[Axes, Results, str], None]
+"""Draws a quantity, by its key."""
+
+
+def draw_steps(axes: Axes, results: Results, key: str) -> None:
+    """One line per series over the number of steps; horizontal lines for the original and for the linear floor."""
+    for name, look, members in series_of(results):
+        points = sorted((r.num_steps, results.value(r, key)) for r in members if np.isfinite(results.value(r, key)))
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, label=name, zorder=3, **drawn(look))
+    used = sorted({result.num_steps for result in results.methods}) or [1]
+    axes.set_xscale("log")
+    axes.set_xlim(0.8 * min(1, used[0]), 1.25 * max(used[-1], 10))
+    _dress(axes, QUANTITIES[key], "Network evaluations per image")
+    ticks = _spread(used, span=np.log(axes.get_xlim()[1] / axes.get_xlim()[0]))
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    _levels(axes, results, key)
+
+
+def draw_speed(axes: Axes, results: Results, key: str) -> None:
+    """Every method over its time for an image, marked with its steps; above, how much faster than the original."""
+    for name, look, members in series_of(results):
+        points = sorted((r.num_steps, *_point(results, r, key)) for r in members if _is_timed(results, r, key))
+        if points:
+            _, x, y = zip(*points, strict=True)
+            axes.plot(x, y, label=name, zorder=3, **drawn(look, width=1.2))
+    times = [r.ms_per_image for r in results.methods if r.ms_per_image] or [1.0]
+    low, high = min(times), max(times)
+    room = max(1.4, (high / low) ** 0.06)
+    axes.set_xscale("log")
+    axes.set_xlim(low / room, high * room)
+    _dress(axes, QUANTITIES[key], "Milliseconds per image", pad=24 if results.original else 9)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+    _levels(axes, results, key, original=False)
+    _speed_ups(axes, results)
+    _label_points(axes, results, key)
+
+
+def series_of(results: Results) -> Iterator[tuple[str, Style, list[Result]]]:
+    """Name, style and methods of every line, in the order in which the methods were given."""
+    looks = styles(results)
+    for name in dict.fromkeys(result.series for result in results.methods):
+        yield name, looks[name], [result for result in results.methods if result.series == name]
+
+
+def drawn(look: Style, *, width: float = 1.7) -> dict[str, Any]:
+    """What matplotlib calls a style."""
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.8}
+    return {"color": look.colour, "marker": look.marker, "markersize": look.size - 1, "linewidth": width, **edge}
+
+
+def _is_timed(results: Results, result: Result, key: str) -> bool:
+    return bool(result.ms_per_image) and bool(np.isfinite(results.value(result, key)))
+
+
+def _point(results: Results, result: Result, key: str) -> tuple[float, float]:
+    return float(result.ms_per_image or 0), results.value(result, key)
+
+
+def _levels(axes: Axes, results: Results, key: str, *, original: bool = True) -> None:
+    """Horizontal lines; the floor is only named where it lies so far off that the rest would be crushed."""
+    shown = [value for r in results.methods if np.isfinite(value := results.value(r, key))]
+    if original and results.original and np.isfinite(level := results.value(results.original, key)):
+        axes.axhline(level, color=ORIGINAL, linewidth=1.3, linestyle=DASHED, zorder=2)
+    if key == "sharpness":
+        axes.axhline(1, color=INK, linewidth=0.9, zorder=1, label="Truth")
+        shown.append(1)
+    floor = results.value(results.floor, key)
+    spread = max(shown, default=floor) - min(shown, default=floor)
+    above = floor > max(shown, default=floor)
+    if np.isfinite(floor) and (spread == 0 or min(shown) - spread <= floor <= max(shown) + spread):
+        axes.axhline(floor, color=FLOOR, linewidth=1.3, linestyle=DOTTED, zorder=2, label=results.floor.series)
+        shown.append(floor)
+    elif np.isfinite(floor):
+        text = f"{'↑' if above else '↓'} linear floor {floor:,.{QUANTITIES[key].digits}f}"
+        place = (0.99, 0.97 if above else 0.03)
+        look = {"ha": "right", "va": "top" if above else "bottom", "size": 7.5, "color": GREY}
+        axes.annotate(text, place, xycoords="axes fraction", **look)
+    if shown:
+        room = 0.12 * (max(shown) - min(shown)) or 0.05 * abs(shown[0]) or 1
+        axes.set_ylim(min(shown) - room, max(shown) + room)
+
+
+def _dress(axes: Axes, quantity: Quantity, x_label: str, *, pad: float = 9) -> None:
+    axes.set_title(quantity.head, loc="left", size=9.5, weight="bold", color=INK, pad=pad)
+    axes.set_title(BETTER[quantity.better], loc="right", size=7.5, color=GREY, pad=pad)
+    axes.set_xlabel(x_label, size=8, color=GREY)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK, pad=5)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GREY)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+
+
+def _spread(used: Sequence[int], *, span: float) -> list[int]:
+    """Those numbers of steps that have room for their labels on a logarithmic axis: powers of ten first."""
+    kept: list[int] = []
+    for value in sorted(used, key=lambda n: (n not in (1, 10, 100, 1000), n & (n - 1) != 0, n)):
+        width = 0.055 + 0.018 * len(str(value))
+        if all(abs(np.log(value / other)) > width * span for other in kept):
+            kept.append(value)
+    return sorted(kept)
+
+
+def _speed_ups(axes: Axes, results: Results) -> None:
+    """A second axis above: 1x is the original."""
+    if results.original is None or not results.original.ms_per_image:
+        return
+    slowest = results.original.ms_per_image
+    low, high = axes.get_xlim()
+    factors = [10.0**k for k in range(-4, 8) if low <= slowest / 10.0**k <= high]
+    top = axes.twiny()
+    top.set_xscale("log")
+    top.set_xlim(low, high)
+    top.xaxis.set_major_locator(FixedLocator([slowest / factor for factor in factors]))
+    top.xaxis.set_major_formatter(FixedFormatter([f"{factor:,g}x" for factor in factors]))
+    top.xaxis.set_minor_locator(NullLocator())
+    top.tick_params(length=0, labelsize=7.5, labelcolor=GREY, pad=2)
+    top.grid(axis="x", color=FAINT, linewidth=0.6)
+    top.set_zorder(axes.get_zorder() - 1)
+    axes.patch.set_visible(False)
+    top.spines[:].set_visible(False)
+
+
+def _label_points(axes: Axes, results: Results, key: str) -> None:
+    """Numbers of steps (or names, where there are none to choose) beside their points, where there is room."""
+    timed = [result for result in results.methods if _is_timed(results, result, key)]
+    timed.sort(key=lambda r: (r is not results.original, r.kind != "generator", r.kind != "student"))
+    unit = axes.figure.dpi / 72  # Pixels in a point; what follows is in points.
+    places = [axes.transData.transform(_point(results, result, key)) / unit for result in timed]
+    frame = axes.bbox.x0 / unit - 12, axes.bbox.x1 / unit + 10
+    boxes = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
+    for result, (x, y) in zip(timed, places, strict=True):
+        named = result is results.original or result.kind == "generator"
+        label = results.title(result) if named else f"{result.num_steps:,}"
+        half = 2.3 * len(label) + 1
+        beside = [(half + 7, 0), (-half - 7, 0), (-half, 10), (-half, -10)] if named else []
+        for dx, dy in ((0, 10), (0, -10), *beside):
+            box = (x + dx - half, y + dy - 4, x + dx + half, y + dy + 4)
+            if frame[0] <= box[0] and box[2] <= frame[1] and not any(_overlap(box, other) for other in boxes):
+                boxes.append(box)
+                look = {"ha": "center", "va": "center", "size": 7, "color": INK, "parse_math": False}
+                point = _point(results, result, key)
+                axes.annotate(label, point, xytext=(dx, dy), textcoords="offset points", **look)
+                break
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

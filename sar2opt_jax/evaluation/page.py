@@ -1,0 +1,152 @@
+"""The report as one HTML file that holds all it shows: styles, figures and images."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup, escape
+from PIL import Image
+
+from sar2opt_jax.evaluation import curves, plots, selection, sheets, story, styles, svg, tables, words
+from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results, steps_text
+from sar2opt_jax.evaluation.sheets import Sheets
+
+SMALL = 64
+"""Images up to this side are stored without loss and enlarged pixel by pixel; larger ones as WebP."""
+WEBP = {"quality": 88, "method": 4, "use_sharp_yuv": True}
+"""Some 20 kB for 256 x 256 pixels. Chroma is halved, so it is computed with care for saturated edges."""
+CHART_INCHES, SPEED_INCHES = (3.6, 2.7), (4.4, 3.4)
+_BOLD, _EMPHASIS, _CODE = (re.compile(p) for p in (r"\*\*(.+?)\*\*", r"\*(.+?)\*", r"`(.+?)`"))
+
+
+def render(
+    results: Results,
+    about: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Sheets,
+    *,
+    config: Mapping[str, Any],
+    figure_steps: int,
+) -> str:
+    """report.html.
+
+    Args:
+      results: of an evaluation.
+      about: what was evaluated, and on what; ``Run`` is the title.
+      rows: of ``tables.rows_of``.
+      pictures: the sheets of images.
+      config: the whole config as plain JSON.
+      figure_steps: of DDIM and DPM++ in the figures.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sar2opt_jax.evaluation", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: "" if value is None else value,
+    )
+    environment.filters |= {"inline": inline, "picture": picture, "small": lambda image: max(image.shape[:2]) <= SMALL}
+    steps_shown, speed_shown = plots.step_keys(results), plots.speed_keys(results)
+    timed = any(result.ms_per_image for result in results.methods)
+    return environment.get_template("report.html.jinja").render(
+        title=about["Run"],
+        facts=[(name, value) for name, value in about.items() if name != "Run"],
+        headline=tables.method_text(results, results.headline),
+        headlines=story.headlines(results),
+        opening=pictures.opening,
+        opening_id=sheets.short(results.ids[selection.median(results)]),
+        samplers=pictures.samplers,
+        figure_steps=steps_text(figure_steps),
+        quality=tables.quality(results, rows),
+        latency=tables.latency(results, rows),
+        legend=_legend(results),
+        step_charts=[_chart(results, key, curves.draw_steps, CHART_INCHES) for key in steps_shown],
+        speed_charts=[_chart(results, key, curves.draw_speed, SPEED_INCHES) for key in speed_shown if timed],
+        examples=pictures.examples,
+        ranking=QUANTITIES[selection.ranking_key(results)].label,
+        colours=pictures.colours,
+        strip=_strip(results, figure_steps=figure_steps),
+        groups=tables.by_group(results, figure_steps=figure_steps),
+        columns=words.columns(results),
+        reading=words.reading(results),
+        conventions=words.conventions(results),
+        remarks=results.remarks,
+        files=words.FILES,
+        confidence=f"{words.CONFIDENCE:.0%}",
+        config=json.dumps(config, indent=2, sort_keys=True, default=str),
+        palette={f"c{i}": colour for i, colour in enumerate(styles.COLOURS)},
+        count=len(results.ids),
+    )
+
+
+def inline(text: str) -> Markup:
+    """Bold, emphasis and code of Markdown as HTML; all else is escaped."""
+    escaped = str(escape(text))
+    for pattern, tag in ((_CODE, "code"), (_BOLD, "strong"), (_EMPHASIS, "em")):
+        escaped = pattern.sub(rf"<{tag}>\1</{tag}>", escaped)
+    return Markup(escaped)
+
+
+def picture(image: np.ndarray) -> str:
+    """An image, [height, width, 3] uint8, as a data URI."""
+    file = io.BytesIO()
+    if max(image.shape[:2]) <= SMALL:
+        kind, settings = "png", {"optimize": True}
+    else:
+        kind, settings = "webp", WEBP
+    Image.fromarray(image).save(file, format=kind, **settings)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _chart(results: Results, key: str, draw: curves.Draw, size: tuple[float, float]) -> Markup:
+    over = "the number of steps" if draw is curves.draw_steps else "the time for an image"
+    quantity = QUANTITIES[key]
+    named = ", ".join(dict.fromkeys(results.title(result) for result in results.methods))
+    description = f"{quantity.head} over {over} for {named}. The numbers stand in the tables."
+    figure = plots.panel(results, key, draw, size=size)
+    return Markup(svg.element(figure, name=f"{draw.__name__}-{key}".replace("_", "-"), description=description))
+
+
+def _legend(results: Results) -> list[tuple[str, styles.Style, str]]:
+    """Name and style of every series, and how it is drawn: as a ``line``, a ``point`` or a ``level``."""
+    looks, floor = styles.styles(results), results.floor
+    members: dict[str, list[Result]] = {}
+    for result in results.methods:
+        members.setdefault(result.series, []).append(result)
+    entries = [
+        (results.title(own[0]) if len(own) == 1 else name, looks[name], "point" if len(own) == 1 else "line")
+        for name, own in members.items()
+    ]
+    return [*entries, (floor.series, looks[floor.series], "level")]
+
+
+def _strip(results: Results, *, figure_steps: int) -> list[dict[str, Any]]:
+    """The colour shift of the methods that stand for all, as lengths in percent of the longest."""
+    if "colour_shift" not in results.quantities:
+        return []
+    looks, digits = styles.styles(results), QUANTITIES["colour_shift"].digits
+    bars = []
+    for result in selection.with_floor(results, figure_steps=figure_steps):
+        value, interval = results.value(result, "colour_shift"), results.interval(result, "colour_shift")
+        bars.append((result, value, interval))
+    longest = (
+        max((max((value, *(interval or ()))) for _, value, interval in bars if np.isfinite(value)), default=0) or 1
+    )
+    return [
+        {
+            "name": tables.method_text(results, result),
+            "style": looks[result.series],
+            "text": tables.number(value, digits),
+            "interval": tables.interval_text(interval, digits),
+            "length": f"{100 * value / longest:.1f}" if np.isfinite(value) else "0",
+            "low": f"{100 * interval[0] / longest:.1f}" if interval else None,
+            "width": f"{100 * (interval[1] - interval[0]) / longest:.1f}" if interval else None,
+        }
+        for result, value, interval in bars
+    ]

@@ -1,0 +1,68 @@
+"""One look for all figures and the page: a method has the same colour and the same marker wherever it appears."""
+
+import dataclasses
+
+from sar2opt_jax.evaluation.results import Result, Results
+
+DPI = 200
+INK, GREY, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
+ORIGINAL, FLOOR = "#4f5560", "#8b8f97"
+"""The two that everything is measured against are grey, so that colour means a contender."""
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""Okabe and Ito's palette, which colour-blind readers tell apart; markers tell apart in print without colour."""
+MARKERS = (
+    ("o", 8.5, "M0-4.6A4.6 4.6 0 1 1 0 4.6A4.6 4.6 0 1 1 0-4.6Z"),
+    ("s", 6.0, "M-3.4-3.4H3.4V3.4H-3.4Z"),
+    ("D", 6.5, "M0-5L5 0L0 5L-5 0Z"),
+    ("^", 7.5, "M0-4.6L4.6 3.8H-4.6Z"),
+    ("v", 7.5, "M0 4.6L4.6-3.8H-4.6Z"),
+    ("P", 8.0, "M-1.7-4.6H1.7V-1.7H4.6V1.7H1.7V4.6H-1.7V1.7H-4.6V-1.7H-1.7Z"),
+)
+"""Name, size and, for the page, outline; the first is the largest, because few-step DDIM and DPM++ coincide."""
+RESERVED = ("DDIM", "DPM++", "Student")
+"""Series whose colours are the same in all reports; any other takes the next free one."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Style:
+    """How a series is drawn.
+
+    Attributes:
+      name: of its colour in the page's style sheet.
+      colour: the same as a hexadecimal number.
+      marker: of its points.
+      size: of the marker, in points.
+      outline: the marker as an SVG path around the origin.
+    """
+
+    name: str
+    colour: str
+    marker: str
+    size: float
+    outline: str
+
+
+def styles(results: Results) -> dict[str, Style]:
+    """The style of every series of ``results``, by ``Result.series``."""
+    original = results.original.series if results.original else None
+    grey = {results.floor.series: _style("floor", FLOOR, 0)}
+    if original is not None:
+        grey[original] = _style("original", ORIGINAL, 1)
+    others = [name for name in dict.fromkeys(result.series for result in results.methods) if name not in grey]
+    order = (*RESERVED, *(name for name in others if name not in RESERVED))
+    # The second round through the colours moves the markers on by one: 36 series differ.
+    coloured = {
+        name: _style(f"c{i % len(COLOURS)}", COLOURS[i % len(COLOURS)], i + i // len(COLOURS))
+        for i, name in enumerate(order)
+    }
+    return grey | {name: coloured[name] for name in others}
+
+
+def style(results: Results, result: Result) -> Style:
+    """How one method is drawn."""
+    return styles(results)[result.series]
+
+
+def _style(name: str, colour: str, marker: int) -> Style:
+    symbol, size, outline = MARKERS[marker % len(MARKERS)]
+    return Style(name=name, colour=colour, marker=symbol, size=size, outline=outline)
