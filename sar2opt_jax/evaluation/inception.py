@@ -5,7 +5,7 @@ window count no padding, the last block takes maxima where the others take avera
 classifier). Features of another network, or with another resize, give numbers that compare with no published FID.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -59,8 +59,8 @@ def trunk(params: Params, x: Array) -> Array:
     for name in ("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"):
         x = block_c(params[name], x)
     x = block_d(params["Mixed_7a"], x)
-    x = block_e(params["Mixed_7b"], x, pool=_mean)
-    return block_e(params["Mixed_7c"], x, pool=_max)
+    x = block_e(params["Mixed_7b"], x, pool=mean)
+    return block_e(params["Mixed_7c"], x, pool=maximum)
 
 
 def resize(images: Array, height: int, width: int) -> Array:
@@ -94,7 +94,7 @@ def block_a(params: Params, x: Array) -> Array:
         _conv(params["branch1x1"], x),
         _chain(params, x, "branch5x5_1", "branch5x5_2"),
         double,
-        _conv(params["branch_pool"], _mean(x)),
+        _conv(params["branch_pool"], mean(x)),
     )
 
 
@@ -114,7 +114,7 @@ def block_c(params: Params, x: Array) -> Array:
         _conv(params["branch1x1"], x),
         _chain(params, x, "branch7x7_1", "branch7x7_2", "branch7x7_3"),
         _chain(params, x, *(f"branch7x7dbl_{i}" for i in range(1, 6))),
-        _conv(params["branch_pool"], _mean(x)),
+        _conv(params["branch_pool"], mean(x)),
     )
 
 
@@ -129,7 +129,7 @@ def block_d(params: Params, x: Array) -> Array:
     )
 
 
-def block_e(params: Params, x: Array, *, pool: Any) -> Array:
+def block_e(params: Params, x: Array, *, pool: Callable[[Array], Array]) -> Array:
     """Inception block whose 3 x 3 convolutions are split in two beside each other; ``pool`` is of 3 x 3 windows."""
     single = _conv(params["branch3x3_1"], x)
     double = _chain(params, x, "branch3x3dbl_1", "branch3x3dbl_2")
@@ -139,6 +139,16 @@ def block_e(params: Params, x: Array, *, pool: Any) -> Array:
         *(_conv(params[name], double) for name in ("branch3x3dbl_3a", "branch3x3dbl_3b")),
         _conv(params["branch_pool"], pool(x)),
     )
+
+
+def maximum(x: Array) -> Array:
+    """The largest value in windows of 3 x 3."""
+    return nn.max_pool(x, (3, 3), (1, 1), "SAME")
+
+
+def mean(x: Array) -> Array:
+    """The mean over windows of 3 x 3, at the border over what of them lies inside."""
+    return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
 
 
 def _conv(params: Params, x: Array, *, stride: int = 1, padding: str = "SAME") -> Array:
@@ -169,11 +179,3 @@ def _join(*branches: Array) -> Array:
 
 def _shrink(x: Array) -> Array:
     return nn.max_pool(x, (3, 3), (2, 2), "VALID")
-
-
-def _max(x: Array) -> Array:
-    return nn.max_pool(x, (3, 3), (1, 1), "SAME")
-
-
-def _mean(x: Array) -> Array:
-    return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)

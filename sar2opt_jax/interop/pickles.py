@@ -62,7 +62,7 @@ def load(file: BytesIO, table: Table, *, where: str, persistent: Callable[[Any],
 
 
 def read_numpy(path: Path) -> Any:
-    """Reads a pickle of dictionaries and lists of numpy arrays.
+    """Reads a pickle of dictionaries and lists of numpy arrays, of protocol 3 or 4.
 
     Args:
       path: of the file.
@@ -88,7 +88,7 @@ class _ForbiddenError(Exception):
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: BytesIO, table: Table, persistent: Callable[[Any], Any] | None, *, where: str):
-        super().__init__(file, encoding="latin1")
+        super().__init__(file)
         self._table, self._persistent, self._where = table, persistent, where
 
     def find_class(self, module_name: str, global_name: str) -> Any:
@@ -111,7 +111,9 @@ class _NdarrayName(NamedTuple):
 
 
 class _Dtype:
-    """What a pickle says of a ``numpy.dtype``."""
+    """What a pickle says of a ``numpy.dtype``; a hostile one may leave out all of it."""
+
+    name = order = ""
 
     def __init__(self, name: str, align: bool = False, copy: bool = True):
         del align, copy
@@ -127,9 +129,10 @@ class _Array:
     That is  (version, shape, dtype, Fortran order, bytes).
     """
 
+    state: Any = ()
+
     def __init__(self, kind: _NdarrayName, shape: tuple[int, ...], code: bytes):
         del kind, shape, code
-        self.state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state
@@ -139,8 +142,6 @@ class _Array:
         _, shape, dtype, fortran, content = self.state
         if not isinstance(dtype, _Dtype) or dtype.name not in DTYPES or dtype.order not in ("<", ">", "|", "="):
             raise ValueError(f"type {getattr(dtype, 'name', dtype)!r}; expected one of {', '.join(DTYPES)}")
-        if isinstance(content, str):  # Of Python 2, read as latin1.
-            content = content.encode("latin1")
         if not isinstance(content, bytes):
             raise ValueError(f"values that are a {type(content).__name__}; expected bytes")
         kind = np.dtype(dtype.name).newbyteorder(dtype.order)
@@ -166,7 +167,7 @@ class _Filled:
     def _make(self, node: Any, *names: str) -> Any:
         if isinstance(node, dict):
             return {str(key): self.of(value, *names, str(key)) for key, value in node.items()}
-        if isinstance(node, list | tuple):
+        if type(node) in (list, tuple):  # What stands for a class is a tuple of another type.
             return [self.of(value, *names, str(i)) for i, value in enumerate(node)]
         if isinstance(node, _Array):
             try:

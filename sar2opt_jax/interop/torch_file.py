@@ -48,10 +48,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     content = path.read_bytes()
     reader = _read_zip if content.startswith(ZIP_START) else _read_legacy
-    try:
-        return reader(content, path)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged: {error}. Download or write it again.") from None
+    return reader(content, path)
 
 
 class _Kind(NamedTuple):
@@ -69,7 +66,12 @@ class _Storage(NamedTuple):
 
 
 class _Tensor:
-    """What a pickle says of a tensor."""
+    """What a pickle says of a tensor; a hostile one may leave out all of it."""
+
+    storage: Any = None
+    offset: Any = None
+    size: Any = None
+    stride: Any = None
 
     def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any):
         del rest  # Whether it has gradients, and what is called after them.
@@ -119,26 +121,34 @@ TABLE: pickles.Table = {
 
 def _read_zip(content: bytes, path: Path) -> dict[str, np.ndarray]:
     """The format since PyTorch 1.6: ``NAME/data.pkl``, and a file ``NAME/data/KEY`` for each storage."""
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
+    entries = _unpacked(content, path)
 
-        def entry(name: str) -> bytes:
-            if name not in entries:
-                raise ValueError(f"{path} has no {name}; expected a file that torch.save wrote.")
-            # PyTorch does not compress; what is unpacked is then no larger than the file.
-            if entries[name].compress_type != zipfile.ZIP_STORED or entries[name].file_size > len(content):
-                raise ValueError(f"{path}: {name} is compressed; torch.save stores tensors as they are.")
-            return archive.read(entries[name])
+    def entry(name: str) -> bytes:
+        if name not in entries:
+            raise ValueError(f"{path} has no {name}; expected a file that torch.save wrote.")
+        return entries[name]
 
-        if "byteorder" in entries and (order := entry("byteorder")) != b"little":
-            raise ValueError(f"{path} has byte order {order!r}; expected b'little'.")
-        storages: dict[str, _Storage] = {}
-        tree = pickles.load(
-            BytesIO(entry("data.pkl")), TABLE, where=f"{path}, data.pkl", persistent=_finder(storages, path)
-        )
-        _check_total(storages, len(content), path)
-        flat = {key: _flat(entry(f"data/{key}"), storage, path) for key, storage in storages.items()}
-    return _tensors(tree, flat, path)
+    if (order := entries.get("byteorder", b"little")) != b"little":
+        raise ValueError(f"{path} has byte order {order!r}; expected b'little'.")
+    storages: dict[str, _Storage] = {}
+    program, where = BytesIO(entry("data.pkl")), f"{path}, data.pkl"
+    tree = pickles.load(program, TABLE, where=where, persistent=_finder(storages))
+    _check_total(storages, len(content), path)
+    return _tensors(tree, {key: _flat(entry(f"data/{key}"), storage, path) for key, storage in storages.items()}, path)
+
+
+def _unpacked(content: bytes, path: Path) -> dict[str, bytes]:
+    """The files in a zip file, by their names in its only folder."""
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            entries = archive.infolist()
+            # PyTorch does not compress; so what is unpacked is no larger than the file.
+            packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+            if not packed and sum(entry.file_size for entry in entries) <= len(content):
+                return {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
+    except Exception as error:  # What zipfile raises for what is damaged is of many kinds.
+        raise ValueError(f"{path} is damaged: {error}. Download or write it again.") from None
+    raise ValueError(f"{path}: {(*packed, 'it')[0]} is compressed; torch.save stores tensors as they are.")
 
 
 def _read_legacy(content: bytes, path: Path) -> dict[str, np.ndarray]:
@@ -156,22 +166,23 @@ def _read_legacy(content: bytes, path: Path) -> dict[str, np.ndarray]:
     system = pickles.load(file, {}, where=str(path))
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise ValueError(f"{path} was written by a machine {system!r}; expected little_endian = True.")
-    tree = pickles.load(file, TABLE, where=str(path), persistent=_finder(storages, path))
+    tree = pickles.load(file, TABLE, where=str(path), persistent=_finder(storages))
     keys = pickles.load(file, {}, where=str(path))
     _check_total(storages, len(content), path)
     flat = {}
     for key in keys if isinstance(keys, list) else ():
-        if (storage := storages.get(key)) is None:
+        if not isinstance(key, str) or (storage := storages.get(key)) is None:
             raise ValueError(f"{path} has a storage {key!r} that no tensor lies in.")
-        count = int.from_bytes(file.read(8), "little")
-        if count != storage.size:
-            raise ValueError(f"{path}: storage {key} has {count} numbers; expected {storage.size}.")
+        count = file.read(8)
+        if len(count) < 8 or int.from_bytes(count, "little") != storage.size:
+            found = int.from_bytes(count, "little")
+            raise ValueError(f"{path}: storage {key} has {found} numbers; expected {storage.size}. It is not whole.")
         size = storage.size * np.dtype(STORAGES[storage.kind.name]).itemsize
         flat[key] = _flat(file.read(size), storage, path)
     return _tensors(tree, flat, path)
 
 
-def _finder(storages: dict[str, _Storage], path: Path) -> Callable[[Any], _Storage]:
+def _finder(storages: dict[str, _Storage]) -> Callable[[Any], _Storage]:
     """Notes each storage that a pickle refers to, as  ("storage", kind, key, device, count, view)."""
 
     def find(reference: Any) -> _Storage:

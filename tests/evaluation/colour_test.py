@@ -1,9 +1,15 @@
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import our_metrics
 import pytest
 
 from sar2opt_jax.evaluation import colour
+
+with np.load(Path(__file__).with_name("metrics_reference.npz")) as _file:
+    REFERENCE = dict(_file)
 
 # Table 1 of Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula: Implementation notes, supplementary test
 # data, and mathematical observations", Color Research and Application 30 (2005): L a b of both colours and ΔE.
@@ -78,13 +84,19 @@ def test_lab_of_the_corners_of_srgb_is_the_published_one():
     expected = [
         [0, 0, 0],
         [100, -0.002455, 0.004653],
-        [53.240588, 80.092459, 67.203197],
-        [87.735100, -86.181252, 83.179703],
-        [32.295670, 79.185590, -107.857300],
-        [53.388967, -0.001469, 0.002785],
-        [1.398279, -0.000053, 0.000101],
+        [53.240588, 80.092308, 67.202751],
+        [87.735099, -86.183030, 83.179703],
+        [32.295673, 79.185591, -107.857300],
+        [53.388965, -0.001468, 0.002784],
+        [1.398285, -0.000089, 0.000168],
     ]
-    np.testing.assert_allclose(colour.srgb_to_lab(srgb), expected, atol=2e-3)
+    np.testing.assert_allclose(colour.srgb_to_lab(srgb), expected, atol=1e-4)
+
+
+def test_lab_and_ciede2000_of_images_are_scikit_images():
+    lab = [colour.srgb_to_lab(image) for image in our_metrics.pairs(40, 56)]
+    np.testing.assert_allclose(lab[0][0, 0], REFERENCE["lab"], atol=1e-3)
+    np.testing.assert_allclose(colour.ciede2000(*lab).mean(axis=(1, 2)), REFERENCE["ciede2000"], rtol=1e-4)
 
 
 def test_low_pass_is_the_mean_of_each_whole_block():

@@ -1,7 +1,13 @@
+from pathlib import Path
+
 import numpy as np
+import our_metrics
 import pytest
 
 from sar2opt_jax.evaluation import distances
+
+with np.load(Path(__file__).with_name("metrics_reference.npz")) as _file:
+    REFERENCE = dict(_file)
 
 
 def normal(seed: int, *, images: int, width: int) -> np.ndarray:
@@ -95,6 +101,12 @@ def test_kernel_of_one_distribution_is_around_zero():
 
 def test_kernel_of_equal_images_is_zero():
     np.testing.assert_allclose(distances.kernel(np.ones((3, 2)), np.ones((5, 2))).mean, 0, atol=1e-12)
+
+
+def test_distances_are_torch_fidelitys():
+    sets = our_metrics.feature_sets(counts=(150, 130), width=64)
+    np.testing.assert_allclose(distances.frechet(*sets), REFERENCE["fid"], rtol=1e-6)
+    np.testing.assert_allclose(distances.kernel(*sets, subset_size=100, num_subsets=20), REFERENCE["kid"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("distance", [distances.frechet, distances.kernel])
