@@ -68,7 +68,7 @@ $(PARITY)/.installed: pyproject.toml constraints.txt tests/parity/requirements.t
 	@touch $@
 
 .PHONY: soak
-soak: env  ## kills, damages and fills disks for a quarter of an hour, then writes docs/reliability.md
+soak: env  ## kills, damages and fills disks for about twenty minutes, then writes docs/reliability.md
 	@$(VENV)/bin/python tests/faults/soak.py $(ARGS)
 
 .PHONY: lint

@@ -1,9 +1,10 @@
-"""Faults of the soak that end processes; each is a function from an empty directory to its outcome."""
+"""Faults of the soak that end, move or part processes; each is a function from an empty directory to its outcome."""
 
 import contextlib
 import hashlib
 import itertools
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,4 +156,60 @@ def several_processes(place: Path) -> Outcome:
             f"{count} processes, {number.name} to process {victim}: all had left after {fall:.1f} s, "
             f"exit statuses {statuses}."
         )
+    return outcome
+
+
+def other_devices(place: Path) -> Outcome:
+    """A run is stopped again and again, and each time goes on under another number of devices or processes."""
+    outcome = Outcome(fault="a run stopped by SIGTERM goes on with other devices or processes")
+    # Long enough for the last of the stops, which several processes make some steps after the notice.
+    flags = {"steps": 40, "save_every": 5, "preview_every": 100, "seconds": 0.05}
+    harness.run_to_end(harness.driver(place / "alone", **flags), environment=harness.with_devices(1))
+    expected = harness.remains(place / "alone")
+    for moves in ([(1, 8), (1, 2), (1, 1), (1, 4)], [(2, 4), (1, 2), (2, 1), (4, 1)]):
+        workdir, lost = place / "_".join(f"{processes}x{devices}" for processes, devices in moves), []
+        for processes, devices in moves[:-1]:
+            started = harness.start_several(workdir, processes=processes, devices=devices, **flags)
+            started[0].wait_for_step(2)
+            # Of several processes all get the notice, as a scheduler gives it.
+            for process in started:
+                process.popen.terminate()
+            statuses = [process.wait() for process in started]
+            lost += [] if set(statuses) == {driver.INTERRUPTED_STATUS} else [f"statuses {statuses}"]
+        processes, devices = moves[-1]
+        last = harness.start_several(workdir, processes=processes, devices=devices, **flags)
+        lost += [process.said for process in last if process.wait() != 0]
+        outcome.recovery_seconds.append(last[0].first_step_seconds or 0.0)
+        try:
+            harness.assert_close(harness.remains(workdir), expected)
+        except AssertionError as error:
+            lost.append(str(error))
+        outcome.count(len(moves) - 1, lost, workdir.name)
+        path = ", then ".join(f"{processes} x {devices}" for processes, devices in moves)
+        outcome.notes.append(f"Processes times devices: {path}: as one device alone, to a relative 1e-5.")
+    return outcome
+
+
+def processes_that_disagree(place: Path) -> Outcome:
+    """A checkpoint that one of several processes cannot read is given up by all of them."""
+    outcome = Outcome(fault="a checkpoint that one of several processes cannot read")
+    flags = {"steps": 6, "save_every": 2, "preview_every": 100, "seconds": 0.05}
+    harness.run_to_end(harness.driver(place / "alone", **flags), environment=harness.with_devices(4))
+    expected = harness.remains(place / "alone")
+    for count, victim in ((2, 0), (2, 1), (4, 3)):
+        workdir = place / f"{count}_{victim}"
+        shutil.copytree(place / "alone", workdir)
+        shutil.rmtree(workdir / "distill")
+        several = harness.start_several(
+            workdir, processes=count, devices=4 // count, unreadable=f"{victim}:teacher/6", **flags
+        )
+        lost = [process.said for process in several if process.wait() != 0]
+        lost += [] if (workdir / "teacher" / "checkpoints" / "unreadable.6").is_dir() else ["it was not moved aside"]
+        outcome.recovery_seconds.append(several[0].first_step_seconds or 0.0)
+        try:
+            harness.assert_close(harness.remains(workdir, besides="unreadable.*"), expected)
+        except AssertionError as error:
+            lost.append(str(error))
+        outcome.count(1, lost, workdir.name)
+    outcome.notes.append("All of them said which process could not read it and why, and went back to the one before.")
     return outcome

@@ -1,6 +1,6 @@
 """Injects every fault this directory knows and writes what came of it:  make soak, or python tests/faults/soak.py.
 
-Takes about a quarter of an hour on two cores, and the right to mount a tmpfs for the faults of a disk. It fails where
+Takes about twenty minutes on two cores, and the right to mount a tmpfs for the faults of a disk. It fails where
 anything was lost.
 """
 
@@ -31,6 +31,7 @@ os.environ |= {
 }
 
 import absl.logging  # noqa: E402
+import costs  # noqa: E402
 import deaths  # noqa: E402
 import storage  # noqa: E402
 from outcome import Outcome  # noqa: E402
@@ -43,11 +44,14 @@ SCENARIOS: dict[str, Callable[[Path], Outcome]] = {
     "command": deaths.kills_of_the_command,
     "preparation": functools.partial(deaths.kills_of_a_preparation, count=6),
     "processes": deaths.several_processes,
+    "devices": deaths.other_devices,
+    "disagreement": deaths.processes_that_disagree,
     "damage": storage.damaged_checkpoints,
     "disk": storage.full_disk,
     "workdir": storage.workdirs_that_cannot_be_had,
     "drain": functools.partial(storage.drain, steps=2_000),
-    "cost": storage.cost_of_digests,
+    "cost": costs.cost_of_digests,
+    "share": costs.steps_behind_saves,
 }
 
 
@@ -114,11 +118,21 @@ themselves: without more, a flipped bit in a large array is read back as if noth
 file stands beside them in `digests.json` and is verified on restore. A checkpoint that fails is named with the reason
 and moved to `unreadable.STEP`, never deleted; the run goes on from the newest whole one.
 
-A process that dies takes the others of its run with it when it has missed its heartbeats: ten seconds' worth in the
-driver, JAX's default of 100 seconds in a real run.
+A checkpoint says of itself that it was saved with digests, so that a lost `digests.json` counts as damage too; one of
+an earlier version, which says no such thing, is used with a warning that it could not be verified. Before a checkpoint
+takes its name its files and folders are forced to the disk, its name itself before the next save begins: after a power
+failure it is whole or not there. The order of the rename and of the removal of an older checkpoint behind it is left to
+the journal of the file system.
 
-What is not covered: power failure (nothing is forced to the platter), file systems without locks or with a rename that
-is not atomic, and a disk that reports success for what it did not write after the digests were taken.
+Of several processes the first verifies the files, then each reads its own part; what fails in one fails in all, so that
+they go back to the same older checkpoint.
+
+A process that dies takes the others of its run with it when it has missed its heartbeats: ten seconds' worth in the
+driver, 30 seconds in a real run (`main.HEARTBEAT_SECONDS`; JAX's default is 100). The others have left within twice
+that.
+
+What is not covered: a power failure itself was not tried; file systems without locks, with a rename that is not atomic,
+or that cannot be forced; and a disk that reports success for what it did not write after the digests were taken.
 """
 
 

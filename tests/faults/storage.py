@@ -1,21 +1,18 @@
 """Faults of the soak that lie in files and disks, and what a run takes of both; each makes an outcome."""
 
 import contextlib
+import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import driver
 import harness
-import jax
-import numpy as np
 from outcome import Outcome
 
 from sar2opt_jax.engine import digests
-from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.recovery import ITEMS
 
 
@@ -55,6 +52,19 @@ def damaged_checkpoints(place: Path) -> Outcome:
             if not aside.exists():
                 outcome.notes.append(f"{what}, {damage.__name__}: the checkpoint was usable and was used.")
             shutil.rmtree(workdir)
+
+    workdir = place / "unverified"
+    shutil.copytree(begun, workdir)
+    (workdir / newest / digests.FILE).unlink()
+    path = workdir / newest / "meta" / "metadata"
+    meta = json.loads(path.read_text())
+    del meta["saved_by"]
+    path.write_text(json.dumps(meta))
+    go_on(workdir, 16)
+    outcome.count(1, harness.differences(remains(workdir), expected), "unverified")
+    outcome.notes.append(
+        "A checkpoint of an earlier version, which neither has digests nor says that it has, was used, with a warning."
+    )
 
     workdir = place / "foreign"
     shutil.copytree(begun, workdir)
@@ -184,34 +194,4 @@ def drain(place: Path, *, steps: int) -> Outcome:
     lost += [] if seen[-1][2] <= settled[2] + 8 else ["open files grow"]
     lost += [] if len([k for k in kept if ".orbax" not in str(k)]) <= 3 else [f"kept {kept}"]
     outcome.count(1, lost, "drain")
-    return outcome
-
-
-def cost_of_digests(place: Path, *, numbers: int = 64_000_000) -> Outcome:
-    """Of a checkpoint of 256 MB, while nothing else runs."""
-    outcome = Outcome(fault="none: what saving and verifying a large checkpoint costs")
-    stage = driver.TinyStage(numbers)
-    state = jax.block_until_ready(stage.init(jax.random.key(0)))
-    batches = driver.batches_of("teacher", driver.pairs())
-    with Checkpoints(place / "checkpoints", keep=1, meta={"stage": "teacher"}) as checkpoints:
-        began = time.monotonic()
-        checkpoints.save(1, state, batches, stage.export(state), progress={})
-        blocked = time.monotonic() - began
-        checkpoints.wait()
-        saved = time.monotonic() - began
-        checkpoint = checkpoints.directory / "1"
-        began = time.monotonic()
-        found = digests.faults(checkpoint)
-        verified = time.monotonic() - began
-        began = time.monotonic()
-        restored, _, _ = checkpoints.restore(state, batches)
-        read = time.monotonic() - began
-    same = np.array_equal(restored.ballast["numbers"], state.ballast["numbers"])
-    outcome.count(1, found if same else ["the state is another"], "large checkpoint")
-    size = sum(path.stat().st_size for path in Path(checkpoint).rglob("*") if path.is_file()) / 2**20
-    outcome.notes.append(
-        f"A checkpoint of {size:.0f} MiB: the loop is held up for {blocked:.2f} s, the whole save takes {saved:.2f} s "
-        f"in the background, of which the digests about {verified:.2f} s ({size / verified / 1024:.2f} GiB/s); to "
-        f"restore takes {read:.2f} s, verification included."
-    )
     return outcome
