@@ -78,7 +78,7 @@ def measures(config: Config, *, image_size: int) -> Measures:
             "FID and KID were not measured: they are defined with the weights of one published file, "
             "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
         )
-    inception = None if config.fid_weights is None else load_inception(config.fid_weights)
+    inception = None if config.fid_weights is None else load_inception(Path(config.fid_weights).expanduser())
     found = Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
     found.check_image_size(image_size)
     return found

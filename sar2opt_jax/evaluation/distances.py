@@ -11,6 +11,9 @@ import numpy as np
 GRAM = 4096
 """Up to this many images all kernels are computed once and subsets are taken of them (three times 128 MiB)."""
 
+RESAMPLES, CONFIDENCE = 1_000, 0.95
+"""Of a bootstrap: how often the images are drawn anew, and how likely an interval is to hold the true mean."""
+
 
 class Kernel(NamedTuple):
     """A kernel distance: the mean over subsets and its standard deviation, None where there was one estimate only."""
@@ -101,7 +104,9 @@ def kernel(
     return Kernel(mean=float(np.mean(estimates)), std=float(np.std(estimates)))
 
 
-def bootstrap(values: np.ndarray, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0) -> Interval:
+def bootstrap(
+    values: np.ndarray, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE, seed: int = 0
+) -> Interval:
     """Percentile interval of the mean of one number per image (Efron 1979).
 
     It holds what another draw of images from the same source would change, not what another training would.

@@ -60,8 +60,15 @@ class Contender:
 class Examples(Protocol):
     """What is translated and compared: ``data.examples.Examples``."""
 
-    ids: Sequence[str]
-    image_size: int
+    @property
+    def ids(self) -> Sequence[str]:
+        """What they are called."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        ...
 
     @property
     def groups(self) -> Mapping[str, Sequence[str]]:

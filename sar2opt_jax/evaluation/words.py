@@ -1,6 +1,7 @@
 """What a report says around its numbers, in Markdown, once for the page and for the Markdown file."""
 
-from sar2opt_jax.evaluation.results import CONFIDENCE, RESAMPLES, Results, steps_text
+from sar2opt_jax.evaluation.distances import CONFIDENCE, RESAMPLES
+from sar2opt_jax.evaluation.results import Results, steps_text
 
 
 def columns(results: Results) -> list[str]:
