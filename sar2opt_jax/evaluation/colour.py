@@ -64,15 +64,13 @@ def ciede2000(lab_a: Array, lab_b: Array) -> Array:
     chroma_a, hue_a = jnp.hypot(stretch * a_a, b_a), _hue(stretch * a_a, b_a)
     chroma_b, hue_b = jnp.hypot(stretch * a_b, b_b), _hue(stretch * a_b, b_b)
 
-    # Hues are angles: their difference goes the shorter way, their mean lies on it; a grey has none.
-    grey = chroma_a * chroma_b == 0
+    # Hues are angles: their difference goes the shorter way, their mean lies on it. A grey has none, nor then a term.
     turn = 2 * np.pi
     difference, total = hue_b - hue_a, hue_a + hue_b
     around = jnp.abs(difference) > OPPOSITE
     difference = jnp.where(around, difference - jnp.sign(difference) * turn, difference)
-    hue_difference = 2 * jnp.sqrt(chroma_a * chroma_b) * jnp.sin(jnp.where(grey, 0, difference) / 2)
+    hue_difference = 2 * jnp.sqrt(chroma_a * chroma_b) * jnp.sin(difference / 2)
     hue_mean = jnp.where(around, total + jnp.where(total < turn, turn, -turn), total) / 2
-    hue_mean = jnp.where(grey, total, hue_mean)
 
     lightness_mean, chroma_mean = (lightness_a + lightness_b) / 2, (chroma_a + chroma_b) / 2
     hue_weight = (

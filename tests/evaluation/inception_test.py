@@ -17,7 +17,7 @@ def test_features_are_torch_fidelitys():
     params = to_flax(our_metrics.inception_tensors(seed=0), where="made up")
     found = jax.jit(inception.features)(params, our_metrics.images(40, 56, batch=2, seed=5))
     assert REFERENCE["inception"].std() > 1
-    np.testing.assert_allclose(found, REFERENCE["inception"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found, REFERENCE["inception"], rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize("images", [np.zeros((1, 8, 8, 3), np.float32), np.zeros((1, 8, 8, 1), np.uint8)])

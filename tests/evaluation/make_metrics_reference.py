@@ -26,8 +26,6 @@ def main() -> None:
         f"version/{name}": importlib.metadata.version(name) for name in ("scikit-image", "torch-fidelity", "lpips")
     }
     arrays |= {
-        "psnr": torch_metrics.psnr(*pair),
-        "ssim": torch_metrics.ssim(*pair),
         "lab": lab[0][0, 0],
         "ciede2000": torch_metrics.ciede2000(*lab).mean(axis=(1, 2)),
         "fid": torch_metrics.fid(*sets),
