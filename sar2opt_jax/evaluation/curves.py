@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLo
 from sar2opt_jax.evaluation.results import QUANTITIES, Quantity, Result, Results
 from sar2opt_jax.evaluation.styles import FAINT, FLOOR, GREY, INK, ORIGINAL, Style, styles
 
+DECADES = (1, 10, 100, 1000)
 DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.6))
 BETTER = {"higher": "higher is better", "lower": "lower is better", "one": "1 is the truth"}
 Draw = Callable[[Axes, Results, str], None]
@@ -43,7 +44,7 @@ def draw_speed(axes: Axes, results: Results, key: str) -> None:
             axes.plot(x, y, label=name, zorder=3, **drawn(look, width=1.2))
     times = [r.ms_per_image for r in results.methods if r.ms_per_image] or [1.0]
     low, high = min(times), max(times)
-    room = max(1.4, (high / low) ** 0.06)
+    room = max(1.4, (high / low) ** 0.06, (10 * low / high) ** 0.5)  # A decade at least, for its ticks.
     axes.set_xscale("log")
     axes.set_xlim(low / room, high * room)
     _dress(axes, QUANTITIES[key], "Milliseconds per image", pad=24 if results.original else 9)
@@ -109,13 +110,14 @@ def _dress(axes: Axes, quantity: Quantity, x_label: str, *, pad: float = 9) -> N
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(GREY)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=(1, 2, 2.5, 5, 10)))
 
 
 def _spread(used: Sequence[int], *, span: float) -> list[int]:
-    """Those numbers of steps that have room for their labels on a logarithmic axis: powers of ten first."""
+    """Numbers of steps that have room for their labels on a logarithmic axis: powers of ten and two first."""
     kept: list[int] = []
-    for value in sorted(used, key=lambda n: (n not in (1, 10, 100, 1000), n & (n - 1) != 0, n)):
+    ranked = sorted(used, key=lambda n: (n not in DECADES, n & (n - 1) != 0, n))
+    for value in (*ranked, *(decade for decade in DECADES if decade <= max(used))):
         width = 0.055 + 0.018 * len(str(value))
         if all(abs(np.log(value / other)) > width * span for other in kept):
             kept.append(value)

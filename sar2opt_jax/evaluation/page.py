@@ -60,7 +60,9 @@ def render(
         headline=tables.method_text(results, results.headline),
         headlines=story.headlines(results),
         opening=pictures.opening,
-        opening_id=sheets.short(results.ids[selection.median(results)]),
+        caption=_caption(results),
+        fast=any(result.sampler in ("ddim", "dpm_solver_pp") for result in results.methods),
+        original=results.original is not None,
         samplers=pictures.samplers,
         figure_steps=steps_text(figure_steps),
         quality=tables.quality(results, rows),
@@ -102,6 +104,16 @@ def picture(image: np.ndarray) -> str:
         kind, settings = "webp", WEBP
     Image.fromarray(image).save(file, format=kind, **settings)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _caption(results: Results) -> str:
+    """Which image the page opens with."""
+    name = sheets.short(results.ids[selection.median(results)])
+    if len(results.ids) == 1:
+        return f"The only image: {name}."
+    ranking = QUANTITIES[selection.ranking_key(results)].label
+    headline = tables.method_text(results, results.headline)
+    return f"The median of {len(results.ids):,} images by the {ranking} of {headline}: {name}."
 
 
 def _chart(results: Results, key: str, draw: curves.Draw, size: tuple[float, float]) -> Markup:

@@ -48,9 +48,9 @@ def few_step(results: Results, *, figure_steps: int, sampler: str = "ddim") -> R
     return min(found, key=lambda r: abs(math.log(r.num_steps / figure_steps)), default=None)
 
 
-def compared(results: Results, *, figure_steps: int) -> tuple[Result, ...]:
-    """The few that stand for all: the original, DDIM in few steps, the generators and the headline method."""
-    generators = (r for r in results.methods if r.kind == "generator")
+def compared(results: Results, *, figure_steps: int, baselines: bool = True) -> tuple[Result, ...]:
+    """The few that stand for all: the original, DDIM in few steps, the GAN baselines and the headline method."""
+    generators = (r for r in results.methods if baselines and r.kind == "generator")
     chosen = (results.original, few_step(results, figure_steps=figure_steps), *generators, results.headline)
     return _distinct(chosen)
 

@@ -107,8 +107,9 @@ def samplers(results: Results, *, figure_steps: int, rows: int) -> Sheet:
         return Column(title=results.title(result), lines=(*_steps(result), *quality), images=_images(result, positions))
 
     groups = selection.side_by_side(results, figure_steps=figure_steps)
+    total = f"means over all {len(results.ids):,} evaluated images" if len(results.ids) > 1 else "of the only image"
     notes = (
-        f"PSNR in dB and sharpness relative to the truth: means over all {len(results.ids):,} evaluated images.",
+        f"PSNR in dB and sharpness relative to the truth: {total}.",
         "PSNR rewards blur: read the two together.",
     )
     return Sheet(
@@ -184,7 +185,7 @@ def _compare(results: Results, positions: Sequence[int], *, figure_steps: int) -
             images=_images(result, positions),
             captions=_captions(results, result, positions, [key for key in keys if key]),
         )
-        for result in selection.compared(results, figure_steps=figure_steps)
+        for result in selection.compared(results, figure_steps=figure_steps, baselines=False)
     )
     return Sheet(groups=(("", (_sar(results, positions), _truth(results, positions))), ("", columns)))
 

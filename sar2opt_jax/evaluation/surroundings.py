@@ -12,8 +12,11 @@ import jax
 def surroundings() -> dict[str, str]:
     """What the numbers were measured on and with, by names that a person reads."""
     device = jax.devices()[0]
+    kind = device.device_kind
+    if kind != device.platform:
+        kind = f"{kind} ({device.platform})"
     return {
-        "Device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "Device": f"{jax.device_count()} x {kind}",
         "Processor": f"{_processor()}, {os.cpu_count()} logical cores",
         "Software": f"JAX {jax.__version__}, Python {platform.python_version()}",
         "Commit": _commit() or "unknown (not run from a git checkout)",
