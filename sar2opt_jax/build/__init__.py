@@ -102,7 +102,7 @@ def plan(config: Config, name: str, *, sar_channels: int) -> StagePlan:
 
 
 def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
-    """Says what is about to run, and how to get the paper's."""
+    """Says what is about to run, and how to get it at the paper's size."""
     logger.info(
         "%s, preset %s: %s on %s at %d x %d, %d examples a step, on %d %s device(s); workdir %s.",
         config.name,
@@ -117,7 +117,7 @@ def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
         workdir,
     )
     if config.preset not in ("sen12", "gf3"):
-        logger.info("The paper's recipe on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
+        logger.info("At full size, on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
 
 
 def description(config: Config, name: str, *, sar_channels: int) -> dict[str, Any]:
