@@ -1,5 +1,6 @@
 """What several processes have to agree on before they go on: one that goes another way leaves the rest waiting."""
 
+import itertools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -8,6 +9,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 T = TypeVar("T")
+
+_rounds = itertools.count(1)
 
 PARAGRAPH_BYTES = 1000
 """Texts are padded to multiples of it, so that few lengths have to be compiled for."""
@@ -55,3 +58,17 @@ def together(action: Callable[[], T]) -> T:
         return done[0]
     said = [f"process {number}: {text}" for number, text in enumerate(complaints) if text]
     raise ValueError(complaints[0] if len(set(complaints)) == 1 else "; ".join(said))
+
+
+def told_to_stop() -> bool:
+    """Whether one of several processes was told to stop by SIGTERM; True for all of them in the same round.
+
+    All have to ask once a round. JAX finds a round that none has reached yet and waits for exactly that number: it is
+    lost where numbers begin again, as steps do with a stage, or where anyone else asks with numbers of his own.
+    """
+    if jax.process_count() == 1:
+        return False
+    try:
+        return multihost_utils.reached_preemption_sync_point(next(_rounds))
+    except RuntimeError:  # JAX was told to do without this service.
+        return False

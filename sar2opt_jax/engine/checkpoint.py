@@ -35,6 +35,13 @@ class SaveError(OSError):
     """The last save of a run failed; what was saved before it is whole."""
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, but it does not ask whether the run is to stop: ``agreement.told_to_stop`` must be alone in that."""
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
 class Checkpoints:
     """The checkpoints of one stage in one directory, saved in the background."""
 
@@ -66,7 +73,7 @@ class Checkpoints:
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._complete),
         )
-        manager = ocp.CheckpointManager(self.directory, options=options)
+        manager = _Manager(self.directory, options=options)
         self._logged.clear()
         if self._keep.best_metric is not None:
             self._logged.update(read_logged(self.directory, manager.all_steps()))
@@ -235,10 +242,6 @@ class Checkpoints:
                 f"The state of step {step} could not be saved in {self.directory}: {_first_line(error)}. "
                 f"{self._newest_whole()}; once this is mended, the same command goes on from there."
             ) from error
-
-    def interruption_noticed(self, step: int) -> bool:
-        """Whether any of several processes was told to stop, for all at the same step."""
-        return jax.process_count() > 1 and self._manager.reached_preemption(step)
 
 
 def save_export(directory: str | os.PathLike[str], export: Export, *, meta: Mapping[str, Any], step: int) -> None:

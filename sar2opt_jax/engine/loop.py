@@ -108,7 +108,7 @@ def train(
     with Signals() as signals, tqdm(total=num_steps, initial=step, desc=name, unit="step", disable=None) as bar:
         meter.show_in(bar)
         while True:
-            told_to_stop = signals.caught or checkpoints.interruption_noticed(step)
+            told_to_stop = signals.caught or agreement.told_to_stop()
             finished = step == num_steps
             if step > saved and (step % save_every_steps == 0 or finished or told_to_stop):
                 meter.catch_up()
@@ -239,7 +239,7 @@ class Signals:
     """Notes SIGTERM and the first SIGINT instead of dying of them; a second SIGINT leaves at once.
 
     Only in the main thread of a single process. Several processes have to stop at one step: there JAX's own handler
-    of SIGTERM stays in place, and ``Checkpoints.interruption_noticed`` asks it.
+    of SIGTERM stays in place, and ``agreement.told_to_stop`` asks it.
     """
 
     def __init__(self):

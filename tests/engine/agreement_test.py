@@ -58,3 +58,23 @@ def test_what_all_processes_complain_of_is_said_once(others):
 
     with pytest.raises(ValueError, match=r"^no such file$"):
         agreement.together(fail)
+
+
+def test_rounds_of_all_stages_are_counted_on(others, monkeypatch):
+    others("")
+    rounds = []
+    monkeypatch.setattr(
+        multihost_utils, "reached_preemption_sync_point", lambda n: rounds.append(n) or len(rounds) == 3
+    )
+    assert [agreement.told_to_stop() for _ in range(3)] == [False, False, True]
+    assert rounds == [rounds[0], rounds[0] + 1, rounds[0] + 2]
+
+
+def test_nobody_is_told_to_stop_without_the_service(others, monkeypatch):
+    def fail(number):
+        raise RuntimeError("Preemption sync manager has not been initialized.")
+
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", fail)
+    assert not agreement.told_to_stop()
+    others("")
+    assert not agreement.told_to_stop()

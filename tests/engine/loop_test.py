@@ -144,6 +144,17 @@ def test_death_without_warning_resumes_to_the_bit(train, tmp_path, undisturbed):
     assert_same_run(tmp_path / "run", train(tmp_path / "run"), undisturbed)
 
 
+def test_checkpoint_knows_what_was_logged_last_however_often_the_run_was_stopped_since(train, tmp_path):
+    for number in (7, 1):  # Stopped at step 7, and again one step later; step 5 is the last that was logged.
+        with pytest.raises(loop.Interrupted):
+            train(tmp_path, disturb=(number, kill(signal.SIGTERM)), log_every_steps=5)
+    [line] = logged(tmp_path)
+    for step in ("7", "8"):
+        path = tmp_path / "linear" / "checkpoints" / step / "meta" / "metadata"
+        known = json.loads(path.read_text())["progress"]["logged"]
+        assert line == {"stage": "linear", "step": 5, **known}
+
+
 def test_signal_in_the_last_step_keeps_later_stages_from_beginning(train, tmp_path, undisturbed):
     with pytest.raises(loop.Interrupted, match=f"saved at step {NUM_STEPS}"):
         train(tmp_path / "run", disturb=(NUM_STEPS, kill(signal.SIGTERM)))

@@ -131,11 +131,15 @@ def several_processes(place: Path) -> Outcome:
     alone = place / "alone"
     harness.run_to_end(harness.driver(alone, **flags), environment=harness.with_devices(4))
     expected = harness.remains(alone)
-    cases = [(2, 1, signal.SIGKILL), (2, 0, signal.SIGKILL), (4, 2, signal.SIGKILL), (2, 1, signal.SIGTERM)]
-    for count, victim, number in cases:
+    killed = [(count, victim, signal.SIGKILL, 5) for count, victim in ((2, 1), (2, 0), (4, 2))]
+    # The last step of a stage as well: the notice has to reach the next one.
+    told = [(2, 1, signal.SIGTERM, 1), (2, 0, signal.SIGTERM, 6)]
+    for count, victim, number, step in killed + told:
         workdir = place / f"{count}_{victim}_{number.name}"
-        started = harness.start_several(workdir, processes=count, devices=4 // count, **flags)
-        started[0].wait_for_step(5)
+        # Slowly where they save and leave: what they save shall not be among the newest at the end.
+        pace = {"seconds": 0.3} if number == signal.SIGTERM else {}
+        started = harness.start_several(workdir, processes=count, devices=4 // count, **flags | pace)
+        started[0].wait_for_step(step)
         began = time.monotonic()
         started[victim].popen.send_signal(number)
         statuses = [process.wait() for process in started]
@@ -153,8 +157,8 @@ def several_processes(place: Path) -> Outcome:
             lost.append(str(error))
         outcome.count(1, lost, workdir.name)
         outcome.notes.append(
-            f"{count} processes, {number.name} to process {victim}: all had left after {fall:.1f} s, "
-            f"exit statuses {statuses}."
+            f"{count} processes, {number.name} to process {victim} in step {step} of 6: all had left after "
+            f"{fall:.1f} s, exit statuses {statuses}."
         )
     return outcome
 

@@ -28,6 +28,8 @@ def test_run_killed_three_times_is_the_undisturbed_run_to_the_bit(tmp_path, undi
     assert harness.differences(found, undisturbed) == []
     steps = [(line["stage"], line["step"]) for line in found["lines"]]
     assert steps == [(stage, step) for stage in ("teacher", "distill") for step in (3, 6, 9, 12)]
+    pictures = [name for name in found if name.startswith("previews/")]
+    assert pictures == [f"previews/{stage}_{step:07d}.png" for stage in ("distill", "teacher") for step in (5, 10, 12)]
     assert list(tmp_path.glob(harness.TORN)) == []
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 
+import driver
 import harness
 import pytest
 import storage
@@ -83,3 +84,17 @@ def test_checkpoint_that_one_of_two_processes_cannot_read_is_given_up_by_both(tm
     assert (saved / "unreadable.6").is_dir()
     assert examples_of(*several) == list(range(32, 48)) + list(range(48))  # From step 4 on.
     harness.assert_close(harness.remains(workdir, besides="unreadable.*"), alone)
+
+
+def test_notice_to_one_process_at_the_end_of_a_stage_stops_both_in_the_next(tmp_path, alone):
+    flags = FLAGS | {"seconds": 0.3}
+    several = harness.start_several(tmp_path, processes=2, devices=2, **flags)
+    assert several[0].wait_for_step(6)  # The last one of the teacher.
+    several[1].popen.terminate()
+    statuses = [process.wait() for process in several]
+    assert statuses == [driver.INTERRUPTED_STATUS] * 2, several[0].said + several[1].said
+    harness.run_to_end(harness.driver(tmp_path, **FLAGS), environment=harness.with_devices(4))
+    found = harness.remains(tmp_path)
+    last = "distill/checkpoints/6"  # Beside it may be the one that the notice made.
+    harness.assert_close(*({name: run[name] for name in run if name.startswith(last)} for run in (found, alone)))
+    harness.assert_close(found["lines"], alone["lines"])
