@@ -17,10 +17,11 @@ from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.engine import lock
-from sar2opt_jax.evaluation import evaluate, report
+from sar2opt_jax.evaluation import evaluate
 from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.translations import Contender, fingerprint
+from sar2opt_jax.report import report
 
 logger = logging.getLogger(__name__)
 

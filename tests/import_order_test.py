@@ -18,6 +18,7 @@ ROWS = {
     "scene": ("types", "data.scaling"),
     "evaluation": ("types", "diffusion", "data.scaling", "engine.parallel"),
 }
+ROWS["report"] = ("types", "data.scaling", "evaluation")
 ROOMS = tuple(ROWS)
 ROWS["exports"] = ROOMS
 ROWS["comparison"] = (*ROOMS, "exports")

@@ -14,6 +14,8 @@ Images = Callable[[Sequence[int]], np.ndarray]
 
 SAMPLER_TITLES = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp": "DPM++"}
 """The teacher's samplers as the paper calls them; with all its steps DDPM is the *original*."""
+BASELINE_TITLES = {"pix2pix": "pix2pix", "cyclegan": "CycleGAN"}
+"""The baselines as their papers call them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,7 @@ DISTANCES = {
 QUANTITIES = PER_IMAGE | DISTANCES
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)  # Arrays and functions have no truth value of equality.
 class Result:
     """What one network achieved, sampled in one way.
 
@@ -166,7 +168,7 @@ class Result:
         return series(self.name, self.kind, self.sampler)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
     """All methods on the same examples.
 
@@ -243,7 +245,7 @@ class Results:
         At 95 %; the same images are drawn for all methods.
 
         Returns:
-          Lower and upper end; None for distances between sets, or of a single image.
+          Lower and upper end; None for distances between sets, of a single image, or where a value is not finite.
         """
         if key not in result.metrics or len(self.ids) < 2:
             return None
@@ -251,7 +253,7 @@ class Results:
         if against is not None:
             with np.errstate(invalid="ignore"):  # A PSNR is infinite where a translation equals the truth.
                 values = values - self.per_image(against, key)
-        return None if np.isnan(values).any() else bootstrap(values)
+        return bootstrap(values) if np.isfinite(values).all() else None
 
     def speed_up(self, result: Result) -> float | None:
         """How many times faster than the original; None where one of the two was not timed."""
@@ -266,7 +268,7 @@ def series(name: str, kind: str, sampler: str | None) -> str:
         return "Linear floor"
     if kind == "teacher" and sampler in SAMPLER_TITLES:
         return SAMPLER_TITLES[sampler] if name == "teacher" else f"{name}, {SAMPLER_TITLES[sampler]}"
-    return name[:1].upper() + name[1:]
+    return BASELINE_TITLES.get(name, name[:1].upper() + name[1:])
 
 
 def steps_text(num_steps: int) -> str:

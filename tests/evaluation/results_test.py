@@ -49,7 +49,9 @@ def test_titles_are_those_of_the_paper():
     assert [found.title(r) for r in found.all] == ["Linear floor", "DDPM", "Original"]
     named = [("teacher", "teacher", "dpm_solver_pp"), ("old", "teacher", "ddim"), ("CD", "student", "lcm")]
     assert [series(*names) for names in named] == ["DPM++", "old, DDIM", "CD"]
-    assert series("pix2pix", "generator", "direct") == "Pix2pix"
+    assert [series(name, "generator", "direct") for name in ("cyclegan", "pix2pix", "mine")] == [
+        "CycleGAN", "pix2pix", "Mine",
+    ]  # fmt: skip
     assert [steps_text(n) for n in (1, 2, 1000)] == ["1 step", "2 steps", "1,000 steps"]
 
 
@@ -93,6 +95,7 @@ def test_interval_of_a_difference_is_of_the_same_images():
 
 def test_no_interval_where_there_is_none():
     found = results(result("ddpm", 1, [np.inf, 1, 2, 3]), result("ddim", 1, [np.inf, 1, 2, 3]))
+    assert found.interval(found.methods[1], "psnr") is None
     assert found.interval(found.methods[1], "psnr", against=found.original) is None  # infinity - infinity
     assert found.interval(found.methods[0], "frechet_alexnet") is None
     alone = results(result("ddim", 1, [1]), count=1)

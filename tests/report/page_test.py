@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sar2opt_jax.evaluation import page, sheets, tables
+from sar2opt_jax.report import page, sheets, tables
 
 VOID = {"meta", "img", "br", "col", "link", "input", "hr"}
 PAPER = "https://arxiv.org/abs/2407.06095"

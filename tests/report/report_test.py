@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sar2opt_jax.evaluation import page, report
+from sar2opt_jax.report import page, report
 
 FILES = {
     "report.html", "results.md", "results.csv", "per_image.csv", "results.json",

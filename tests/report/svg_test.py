@@ -1,7 +1,7 @@
 from matplotlib.figure import Figure
 
-from sar2opt_jax.evaluation import svg
-from sar2opt_jax.evaluation.styles import COLOURS, INK
+from sar2opt_jax.report import svg
+from sar2opt_jax.report.styles import COLOURS, INK
 
 
 def drawn(text: str = "title") -> Figure:

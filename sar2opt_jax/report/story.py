@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sar2opt_jax.evaluation import selection
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results
-from sar2opt_jax.evaluation.tables import interval_text, method_text, number, significant
+from sar2opt_jax.report import selection
+from sar2opt_jax.report.tables import interval_text, method_text, number, significant
 
 COUNT = 4
 

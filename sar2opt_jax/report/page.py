@@ -12,9 +12,9 @@ import numpy as np
 from markupsafe import Markup, escape
 from PIL import Image
 
-from sar2opt_jax.evaluation import curves, plots, selection, sheets, story, styles, svg, tables, words
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results, steps_text
-from sar2opt_jax.evaluation.sheets import Sheets
+from sar2opt_jax.report import curves, plots, selection, sheets, story, styles, svg, tables, words
+from sar2opt_jax.report.sheets import Sheets
 
 SMALL = 64
 """Images up to this side are stored without loss and enlarged pixel by pixel; larger ones as WebP."""
@@ -44,7 +44,7 @@ def render(
       figure_steps: of DDIM and DPM++ in the figures.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sar2opt_jax.evaluation", "."),
+        loader=jinja2.PackageLoader("sar2opt_jax.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

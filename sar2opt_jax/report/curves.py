@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sar2opt_jax.evaluation.results import QUANTITIES, Quantity, Result, Results
-from sar2opt_jax.evaluation.styles import FAINT, FLOOR, GREY, INK, ORIGINAL, Style, styles
+from sar2opt_jax.report.styles import FAINT, FLOOR, GREY, INK, ORIGINAL, Style, styles
 
 DECADES = (1, 10, 100, 1000)
 DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.6))

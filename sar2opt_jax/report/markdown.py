@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sar2opt_jax.evaluation import sheets, story, tables, words
 from sar2opt_jax.evaluation.results import Results
-from sar2opt_jax.evaluation.tables import Cell, Table
+from sar2opt_jax.report import sheets, story, tables, words
+from sar2opt_jax.report.tables import Cell, Table
 
 
 def render(results: Results, about: Mapping[str, str], rows: Sequence[Mapping[str, Any]], *, figure_steps: int) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sar2opt_jax.evaluation import story
+from sar2opt_jax.report import story
 
 
 def told(results) -> dict[str, story.Headline]:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sar2opt_jax.evaluation import markdown, page, panels, plots, sheets
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
-from sar2opt_jax.evaluation.surroundings import surroundings
-from sar2opt_jax.evaluation.tables import rows_of
+from sar2opt_jax.report import markdown, page, panels, plots, sheets
+from sar2opt_jax.report.surroundings import surroundings
+from sar2opt_jax.report.tables import rows_of
 
 
 def write(

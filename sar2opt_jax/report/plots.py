@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sar2opt_jax.evaluation import curves, selection
 from sar2opt_jax.evaluation.results import Results, steps_text
-from sar2opt_jax.evaluation.styles import DPI, FLOOR, INK, ORIGINAL
+from sar2opt_jax.report import curves, selection
+from sar2opt_jax.report.styles import DPI, FLOOR, INK, ORIGINAL
 
 PANELS = (("psnr",), ("ssim",), selection.LEARNED, ("colour_shift",), ("sharpness",), selection.SET_DISTANCES)
 """Of figure 5: the first of each that was measured."""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sar2opt_jax.evaluation import selection
 from sar2opt_jax.evaluation.results import PER_IMAGE, QUANTITIES, Quantity, Result, Results, steps_text
-from sar2opt_jax.evaluation.styles import Style, styles
+from sar2opt_jax.report import selection
+from sar2opt_jax.report.styles import Style, styles
 
 KINDS = {"floor": "Floor", "generator": "GAN baselines", "teacher": "Teacher", "student": "Student"}
 """Sections of a table, in their order."""

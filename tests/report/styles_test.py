@@ -1,4 +1,4 @@
-from sar2opt_jax.evaluation import styles
+from sar2opt_jax.report import styles
 
 
 def test_the_known_series_have_the_same_colours_in_all_reports(fabricate):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from sar2opt_jax.evaluation import sheets
+from sar2opt_jax.report import sheets
 
 
 def test_blocks_are_mean_colours():

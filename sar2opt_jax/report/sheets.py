@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sar2opt_jax.evaluation import selection
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results, steps_text
-from sar2opt_jax.evaluation.tables import method_text, number
+from sar2opt_jax.report import selection
+from sar2opt_jax.report.tables import method_text, number
 
 BLOCK = 8
 """Side in pixels of the areas whose mean colours are compared."""

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sar2opt_jax.evaluation import selection
 from sar2opt_jax.evaluation.results import Quantity
+from sar2opt_jax.report import selection
 
 
 def quantity(better: str, digits: int = 2) -> Quantity:

@@ -6,7 +6,7 @@ import re
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sar2opt_jax.evaluation.styles import COLOURS, FAINT, FLOOR, GREY, INK, ORIGINAL
+from sar2opt_jax.report.styles import COLOURS, FAINT, FLOOR, GREY, INK, ORIGINAL
 
 VARIABLES = {
     INK: "ink",

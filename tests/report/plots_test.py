@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sar2opt_jax.evaluation import curves, plots
+from sar2opt_jax.report import curves, plots
 
 STUDY = [
     *((sampler, n) for sampler in ("ddpm", "ddim", "dpm_solver_pp") for n in (1, 2, 3, 4, 5, 8, 16, 50, 100, 1000)),

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sar2opt_jax.evaluation import selection
 from sar2opt_jax.evaluation.figures import enlarge
 from sar2opt_jax.evaluation.results import QUANTITIES, Results
-from sar2opt_jax.evaluation.sheets import Column, Sheet
-from sar2opt_jax.evaluation.styles import DPI, FAINT, GREY, INK, styles
-from sar2opt_jax.evaluation.tables import method_text, number
+from sar2opt_jax.report import selection
+from sar2opt_jax.report.sheets import Column, Sheet
+from sar2opt_jax.report.styles import DPI, FAINT, GREY, INK, styles
+from sar2opt_jax.report.tables import method_text, number
 
 CELL_PIXELS = 256  # Side of an image in the figure, at least; a whole multiple of its own pixels.
 GAP, GROUP_GAP, MARGIN = 8, 40, 40  # pixels

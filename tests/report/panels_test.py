@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sar2opt_jax.evaluation import panels, sheets
+from sar2opt_jax.report import panels, sheets
 
 
 def rendered(figure) -> np.ndarray:

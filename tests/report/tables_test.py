@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sar2opt_jax.evaluation import tables
+from sar2opt_jax.report import tables
 
 
 def cells(table, label: str, steps: str) -> list[tables.Cell]:
