@@ -137,21 +137,6 @@ def bootstrap(
     return Interval(low=float(low), high=float(high))
 
 
-def check_varied(values: np.ndarray, *, name: str) -> None:
-    """Raises ValueError where several images are all the same, as of a network that answers without looking.
-
-    Args:
-      values: [n, ...], images or their features; a single image is fine.
-      name: what they are, for the message, such as ``"Translations by adversarial/lcm/4"``.
-    """
-    values = np.asarray(values)
-    if len(values) > 1 and (values == values[:1]).all():
-        raise ValueError(
-            f"{name}: all {len(values)} images are the same; expected one for each radar image. The network has "
-            "collapsed, or the weights are not those of its training; distances between sets of images say nothing."
-        )
-
-
 def _checked(features: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64, after what is asked of them."""
     x, y = np.asarray(features, np.float64), np.asarray(reference, np.float64)
