@@ -92,7 +92,8 @@ class Paced(DataParallel):
         self.name, self.seconds = name, seconds
 
     def shard(self, batch):
-        say(f"examples {batch.index.tolist()}")
+        if self.seconds:
+            say(f"examples {batch.index.tolist()}")
         return super().shard(batch)
 
     def step(self, state, batch, rng):
