@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 2.0
 """A method that takes longer than this for one image is timed by a single run."""
+LOG_EVERY_SECONDS = 30.0
+"""How often a log without a progress bar says how far a method is."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,16 +122,18 @@ def translate_missing(
             gallery, positions = galleries[contender.folder], todo[contender.folder]
             bar.set_description(contender.label)
             translate = jax.jit(functools.partial(_translate, contender.translator, contender.method))
+            speed = {}
             if positions:
-                rate = _fill(gallery, contender, translate, examples, positions, batches=batches, rng=rng, bar=bar)
-                gallery.speed = {"images_per_second": rate, "device": _device()}
-            if index == 0 and not (gallery.speed.get("device") == _device() and "ms_per_image" in gallery.speed):
+                speed = _fill(gallery, contender, translate, examples, positions, batches=batches, rng=rng, bar=bar)
+            if index != 0:
+                continue
+            kept = gallery.speed if gallery.speed.get("device") == _device() else {}
+            if kept.get("batch", 0) > speed.get("batch", 0):  # A few that were missing say less of the rate.
+                speed = {}
+            if "ms_per_image" not in kept:
                 one = to_float(examples.sar([0])), _names(examples.ids[:1])
-                milliseconds = latency_ms(translate, contender.params, rng, *one, repeats=timing_repeats)
-                rate = gallery.speed if gallery.speed.get("device") == _device() else {}
-                gallery.speed = {**rate, "ms_per_image": milliseconds, "device": _device()}
-            if positions and bar.disable:
-                logger.info("%s: %d translated.", contender.label, len(positions))
+                kept["ms_per_image"] = latency_ms(translate, contender.params, rng, *one, repeats=timing_repeats)
+            gallery.speed = {**kept, **speed, "device": _device()}
 
 
 def _fill(
@@ -142,10 +146,11 @@ def _fill(
     batches: Batches,
     rng: Array,
     bar: Any,
-) -> float:
-    """Translates the examples at some positions; returns images per second of full batches on these devices."""
+) -> dict[str, Any]:
+    """Translates the examples at some positions; returns ``images_per_second`` of full batches, and their size."""
     bound = batches.replicate((contender.params, rng))
     names, compiled, seconds, size = _names(examples.ids), None, [], 0
+    done, said = 0, time.monotonic()
     for new, filled in batches.cut(positions):
         arguments = (*bound, *batches.shard((to_float(examples.sar(filled)), names[filled])))
         compiled, size = compiled or translate.lower(*arguments).compile(), len(filled)
@@ -157,7 +162,14 @@ def _fill(
         for position, image in zip(new, to_uint8(translated), strict=False):  # Those that only fill up come last.
             gallery.write(examples.ids[position], image)
         bar.update(len(new) * contender.method.num_steps)
-    return size / statistics.median(seconds[1:] or seconds)  # The first one warms up.
+        done += len(new)
+        if bar.disable and (done == len(positions) or time.monotonic() - said > LOG_EVERY_SECONDS):
+            said, left = time.monotonic(), statistics.mean(seconds) * (len(positions) - done) / size
+            logger.info(
+                "%s: %d of %d translated, %s left.", contender.label, done, len(positions), tqdm.format_interval(left)
+            )
+    rate = size / statistics.median(seconds[1:] or seconds)  # The first one warms up.
+    return {"images_per_second": rate, "batch": size}
 
 
 def _translate(translator: Translator, method: Method, params: Params, rng: Array, sar: Array, names: Array) -> Array:
