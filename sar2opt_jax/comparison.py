@@ -1,5 +1,6 @@
 """The evaluation of a run: which networks are compared, on what, and where the report goes."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 EVALUATION_SEED = 0
 """Of the evaluation's noise: the same for all runs, so that their reports can be compared."""
+MADE_BY = "made_by.json"
+"""Beside a report, written last: which config and networks it is of."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,18 +97,19 @@ class Comparison:
           lock.WorkdirError: where another evaluation is at work there, or it cannot be written to.
         """
         settings, directory = self.settings, self.workdir / "report"
-        floor = self._floor()
         with lock.hold(directory):
             results = evaluate.run(
                 contenders,
-                self._examples(),
-                floor=floor,
+                Examples(self.evaluation_data, num_examples=settings.num_examples, image_size=self.image_size),
+                floor=self._floor,
                 measures=settings.measures,
                 directory=directory / "translations",
                 batch_size=settings.batch_size,
                 rng=jax.random.key(EVALUATION_SEED),
             )
             if results is not None:
+                made_by = directory / MADE_BY
+                made_by.unlink(missing_ok=True)
                 report.write(
                     directory,
                     results,
@@ -116,51 +120,59 @@ class Comparison:
                     figure_steps=settings.figure_steps,
                     rows=settings.figure_rows,
                 )
+                made_by.write_text(json.dumps(self._made_by(contenders), indent=1) + "\n")
         # The others stay until then: a process that leaves brings the rest down.
         multihost_utils.sync_global_devices("the report is written")
         logger.info("The report is %s.", directory / "report.html")
+
+    def is_done(self, contenders: list[Contender]) -> bool:
+        """Whether the report that is there was made by exactly this config and of these networks.
+
+        All processes say the same.
+        """
+        same = False
+        if jax.process_index() == 0:
+            with contextlib.suppress(OSError, ValueError):  # Missing, or torn: then it is made again.
+                same = json.loads((self.workdir / "report" / MADE_BY).read_text()) == self._made_by(contenders)
+        return bool(multihost_utils.broadcast_one_to_all(np.int32(same)))
+
+    def _made_by(self, contenders: list[Contender]) -> dict[str, Any]:
+        return {"config": self.config, "networks": {c.name: c.identity for c in contenders}}
 
     def _floor(self) -> LinearFloor:
         settings = self.settings
         fit = Examples(self.training_data, num_examples=settings.floor_examples, image_size=self.image_size).batch()
         return LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
 
-    def _examples(self) -> Examples:
-        count = self.settings.num_examples
-        return Examples(self.evaluation_data, num_examples=count, image_size=self.image_size)
-
     def contenders(self) -> list[Contender]:
         """Every method of every network that is compared.
 
         Raises:
           FileNotFoundError: where a network that was asked for is missing, or none is trained yet.
-          ValueError: where a network does not fit the data.
+          ValueError: where a network does not fit the data, or a method the network.
         """
         contenders, missing = [], []
         for place in self.places:
             try:
-                model = exports.load_model(place.path, stage=place.stage)
+                contenders += self._contenders_of(place)
             except FileNotFoundError as error:
                 if place.required:
                     raise
                 missing.append(error)
-                continue
-            self._check_model(place, model)
-            about = {key: model.meta.get(key) for key in ("stage", "step", "model", "schedule", "consistency")}
-            identity = about | {"parameters": fingerprint(model.params), "data": self.dataset}
-            contenders += [
-                Contender(
-                    name=place.name, translator=model.translator, params=model.params, method=method, identity=identity
-                )
-                for method in self.settings.methods[model.translator.kind]
-            ]
         if not contenders and missing:
             raise missing[0]
         for error in missing:
             logger.warning("Compared without: %s", error)
         return contenders
 
-    def _check_model(self, place: Place, model: exports.LoadedModel) -> None:
+    def check(self) -> None:
+        """Raises as ``contenders`` does, for networks that are not the run's own: before anything is trained."""
+        for place in self.places:
+            if place.required:
+                self._contenders_of(place)
+
+    def _contenders_of(self, place: Place) -> list[Contender]:
+        model = exports.load_model(place.path, stage=place.stage)
         channels = pipeline.sar_channels(self.evaluation_data)
         if model.meta["sar"]["channels"] != channels:
             raise ValueError(
@@ -172,11 +184,13 @@ class Comparison:
                 f"{place.name} ({place.path}) takes images whose sides are multiples of {model.size_multiple} pixels; "
                 f"data.image_size is {self.image_size}."
             )
-
-    def is_done(self) -> bool:
-        """Whether the report that is there was made by exactly this config; all processes say the same."""
-        written = self.workdir / "report" / "results.json"
-        same = (
-            jax.process_index() == 0 and written.exists() and json.loads(written.read_text())["config"] == self.config
-        )
-        return bool(multihost_utils.broadcast_one_to_all(np.int32(same)))
+        about = {key: model.meta.get(key) for key in ("stage", "step", "model", "schedule", "consistency")}
+        identity = about | {"parameters": fingerprint(model.params)}
+        methods = self.settings.methods[model.translator.kind]
+        for method in methods:
+            try:
+                model.translator.timesteps(method)
+            except ValueError as error:
+                raise ValueError(f"{place.name} ({place.path}): {error}") from error
+        shared = {"name": place.name, "translator": model.translator, "params": model.params, "identity": identity}
+        return [Contender(method=method, **shared) for method in methods]

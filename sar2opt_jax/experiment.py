@@ -34,6 +34,7 @@ from sar2opt_jax.engine.replay import replay
 from sar2opt_jax.engine.retention import Retention
 from sar2opt_jax.engine.writer import make_writer
 from sar2opt_jax.evaluation.figures import grid
+from sar2opt_jax.evaluation.translations import Contender
 from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
 
 logger = logging.getLogger(__name__)
@@ -130,8 +131,17 @@ class Experiment:
             export = self.teacher_export
             for plan in self.plans:
                 export = self._train_stage(plan, export)
-            if not self.comparison.is_done():
-                self.comparison.run(self.comparison.contenders())
+            contenders = self.comparison.contenders()
+            if not self.comparison.is_done(contenders):
+                self._evaluate(contenders)
+
+    def _evaluate(self, contenders: list[Contender]) -> None:
+        try:
+            self.comparison.run(contenders)
+        except lock.WorkdirError as error:
+            raise lock.WorkdirError(
+                f"All stages are trained; only the report is missing: {error} Then run the same command again."
+            ) from error
 
     def _say_what_changed(self) -> None:
         kept = self.workdir / "config.json"

@@ -1,5 +1,7 @@
 """Which networks an evaluation compares, on networks that were never trained."""
 
+import shutil
+
 import jax
 import pytest
 
@@ -72,7 +74,7 @@ def test_a_network_that_is_not_there_raises(config, tmp_path):
     write_network(config, tmp_path / "run")
     config.evaluation.models = (f"CD={tmp_path / 'nowhere'}",)
     with pytest.raises(FileNotFoundError, match=r"nowhere.*It does not exist"):
-        comparison(config, tmp_path / "run").contenders()
+        comparison(config, tmp_path / "run")  # Before anything is trained.
 
 
 def test_other_radar_channels_raise(config, tmp_path):
@@ -88,7 +90,7 @@ def test_an_image_size_that_a_network_cannot_take_raises(config, tmp_path):
     config.evaluation.models = (f"deep={tmp_path / 'other'}",)
     config.data.image_size = 24
     with pytest.raises(ValueError, match=r"multiples of 16 pixels; data.image_size is 24"):
-        comparison(config, tmp_path / "run").contenders()
+        comparison(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,8 @@ def test_an_image_size_that_a_network_cannot_take_raises(config, tmp_path):
         (("=runs/cd",), "got '=runs/cd'"),
         (("CD=",), "got 'CD='"),
         (("student=runs/cd",), "Two networks to compare are called 'student'"),
+        (("Student=runs/cd",), "Two networks to compare are called 'Student'"),
+        (("ddim=runs/cd",), "'ddim', or it is the name of a sampler"),
     ],
 )
 def test_models_that_cannot_be_told_apart_or_found_raise(config, tmp_path, models, message):
@@ -121,18 +125,45 @@ def test_measures_that_are_not_at_hand_are_remarked(config, tmp_path):
 def test_an_evaluation_goes_on_and_translates_only_what_is_new(config, tmp_path, caplog):
     write_network(config, tmp_path / "run")
     first = comparison(config, tmp_path / "run")
-    assert not first.is_done()
+    assert not first.is_done(first.contenders())
     first.run(first.contenders())
     report = tmp_path / "run" / "report"
     assert (report / "report.html").exists()
-    assert first.is_done()
+    assert first.is_done(first.contenders())
     before = {path: path.stat().st_mtime_ns for path in report.glob("translations/*/*.png")}
     assert len(before) == 2 * config.evaluation.num_examples
 
     config.evaluation.teacher_steps = (2,)
     second = comparison(config, tmp_path / "run")
-    assert not second.is_done()
+    assert not second.is_done(second.contenders())
     second.run(second.contenders())
     after = {path: path.stat().st_mtime_ns for path in report.glob("translations/*/*.png")}
     assert len(after) == 3 * config.evaluation.num_examples
     assert before.items() <= after.items()
+
+    # A network that was trained on has no report yet, and neither has one whose report was torn.
+    shutil.rmtree(tmp_path / "run" / "teacher")
+    write_network(config, tmp_path / "run", seed=1)
+    assert not second.is_done(second.contenders())
+    (report / "made_by.json").write_text("")
+    assert not second.is_done(second.contenders())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_examples", 0), ("batch_size", 0), ("figure_rows", 0), ("floor_examples", 0), ("floor_window", 8)],
+)
+def test_values_that_no_report_can_be_made_with_raise_before_anything_is_trained(config, tmp_path, name, value):
+    config.evaluation[name] = value
+    with pytest.raises(ValueError, match=f"evaluation.{name} must be .*; got {value}"):
+        comparison(config, tmp_path / "run")
+
+
+def test_a_method_that_does_not_fit_a_network_raises(config, tmp_path):
+    short = config.copy_and_resolve_references()
+    short.schedule.num_steps = 100
+    write_network(short, tmp_path / "other")
+    config.evaluation.models = (f"short={tmp_path / 'other'}",)
+    config.evaluation.original_steps = 200
+    with pytest.raises(ValueError, match=r"short \(.*other\): "):
+        comparison(config, tmp_path / "run")

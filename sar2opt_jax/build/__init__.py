@@ -8,14 +8,13 @@ from typing import Any, cast
 
 import jax
 
-from sar2opt_jax.build.evaluation import compared, evaluation_settings
+from sar2opt_jax.build.evaluation import check_evaluation, compared, evaluation_settings
 from sar2opt_jax.build.optimizers import DECAYS, Config, learning_rate
 from sar2opt_jax.build.stages import STAGES, patchgan
 from sar2opt_jax.comparison import Comparison
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.diffusion import losses, times
-from sar2opt_jax.diffusion.translation import KINDS
 from sar2opt_jax.engine import checkpoint, parallel
 from sar2opt_jax.experiment import Experiment, StagePlan, TrainSettings
 from sar2opt_jax.exports import DTYPES, schedule, unet
@@ -74,6 +73,7 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
         places=compared(config, directory),
         settings=evaluation_settings(config),
     )
+    comparison.check()
     return Experiment(
         workdir=directory,
         config=_plain(config),
@@ -174,8 +174,7 @@ def check(config: Config) -> None:
     if keep is not None and keep % max(save, 1):
         raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
     _choose("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
-    for name in config.evaluation.teacher_samplers:
-        _choose("evaluation.teacher_samplers", name, KINDS["teacher"])
+    check_evaluation(config.evaluation)
     noise_schedule = schedule(config.schedule)
     noise_schedule.check_prediction(config.model.prediction)
     times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)

@@ -5,10 +5,14 @@ from pathlib import Path
 from sar2opt_jax.build.optimizers import Config
 from sar2opt_jax.build.stages import STAGES
 from sar2opt_jax.comparison import EvaluationSettings, Place
-from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax.diffusion.translation import KINDS, Method
 from sar2opt_jax.evaluation.measures import Measures
+from sar2opt_jax.evaluation.results import SAMPLER_TITLES
 from sar2opt_jax.interop.inception import load_inception
 from sar2opt_jax.interop.lpips import load_lpips
+
+RESERVED = frozenset(title.casefold() for title in (*SAMPLER_TITLES.values(), "Original", "Linear floor"))
+"""What methods are called in a report, and networks therefore cannot be."""
 
 
 def compared(config: Config, workdir: Path) -> tuple[Place, ...]:
@@ -29,11 +33,28 @@ def compared(config: Config, workdir: Path) -> tuple[Place, ...]:
         if not name or not path:
             raise ValueError(f"evaluation.models are NAME=PATH, such as CD=runs/distill-simulated; got {text!r}.")
         places.append(Place(name=name, path=path))
-    names = [place.name for place in places]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"Two networks to compare are called {name!r}; evaluation.models must give other names.")
+    taken = set(RESERVED)
+    for place in places:
+        if (name := place.name.casefold()) in taken:  # Some file systems do not tell large letters from small ones.
+            raise ValueError(
+                f"Two networks to compare are called {place.name!r}, or it is the name of a sampler; evaluation.models "
+                "must give another one."
+            )
+        taken.add(name)
     return tuple(places)
+
+
+def check_evaluation(config: Config) -> None:
+    """Raises ValueError for a group ``evaluation`` whose report could not be made, before anything is trained."""
+    counts = ("num_examples", "batch_size", "original_steps", "figure_steps", "figure_rows", "floor_examples")
+    for name in counts:
+        if config[name] < 1:
+            raise ValueError(f"evaluation.{name} must be at least 1; got {config[name]}.")
+    if config.floor_window < 1 or config.floor_window % 2 == 0:
+        raise ValueError(f"evaluation.floor_window must be odd and positive; got {config.floor_window}.")
+    for name in config.teacher_samplers:
+        if name not in KINDS["teacher"]:
+            raise ValueError(f"Unknown evaluation.teacher_samplers {name!r}; known: {', '.join(KINDS['teacher'])}.")
 
 
 def evaluation_settings(config: Config) -> EvaluationSettings:

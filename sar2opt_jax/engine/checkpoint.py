@@ -267,7 +267,7 @@ def save_export(directory: str | os.PathLike[str], export: Export, *, meta: Mapp
 def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tuple[Export, dict[str, Any], int]:
     """Loads the newest export below a path, as numpy arrays, with its description and step.
 
-    Any process may do so by itself: only the first of several evaluates.
+    Any process may do so by itself: none waits for another.
 
     Args:
       path: a workdir, the directory of a stage in one, its ``checkpoints``, or one checkpoint.

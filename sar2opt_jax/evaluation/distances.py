@@ -105,14 +105,20 @@ def kernel(
 
 
 def bootstrap(
-    values: np.ndarray, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE, seed: int = 0
+    values: np.ndarray,
+    *,
+    over: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
 ) -> Interval:
-    """Percentile interval of the mean of one number per image (Efron 1979).
+    """Percentile interval of the mean of one number per image, or of a ratio of two such means (Efron 1979).
 
     It holds what another draw of images from the same source would change, not what another training would.
 
     Args:
       values: [n], one per image; infinities, such as the PSNR of equal images, are allowed.
+      over: [n], of the same images, positive: the interval is that of mean(values) / mean(over).
       resamples: how often n values are drawn with replacement.
       confidence: share of the means inside the interval, in (0, 1).
       seed: of the draw; equal seeds draw the same images, so that intervals of two methods are of the same draws.
@@ -131,7 +137,9 @@ def bootstrap(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence ({confidence}) must be between 0 and 1.")
     draw = np.random.default_rng(seed)
-    means = [values[draw.integers(values.size, size=values.size)].mean() for _ in range(resamples)]
+    draws = (draw.integers(values.size, size=values.size) for _ in range(resamples))
+    over = np.ones_like(values) if over is None else np.asarray(over, np.float64)
+    means = [values[i].mean() / over[i].mean() for i in draws]
     # A mean that was drawn, not one between two: between infinities there is nothing.
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
     return Interval(low=float(low), high=float(high))

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.results import Images, Result, Results
-from sar2opt_jax.evaluation.translations import Contender, Examples, translate_missing
+from sar2opt_jax.evaluation.translations import VERSION, Contender, Examples, translate_missing
 from sar2opt_jax.types import Array
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def run(
     contenders: Sequence[Contender],
     examples: Examples,
     *,
-    floor: LinearFloor,
+    floor: Callable[[], LinearFloor],
     measures: Measures,
     directory: Path,
     batch_size: int,
@@ -37,14 +37,15 @@ def run(
 ) -> Results | None:
     """Translates all examples with all methods, then measures the translations.
 
-    An example's noise comes from ``rng`` and its id alone: a translation does not depend on the batch size, on the
-    number of devices or processes, or on which other examples there are; all methods start an example from the same
-    noise. Translations are kept in ``directory``, 8-bit, and are what is measured: a run that was killed goes on.
+    An example's noise comes from ``rng`` and its id alone: but for the rounding of the last 8-bit step, a translation
+    does not depend on the batch size, on the number of devices or processes, or on which other examples there are; all
+    methods start an example from the same noise. Translations are kept in ``directory``, 8-bit, and are what is
+    measured: a run that was killed goes on.
 
     Args:
       contenders: what to compare.
       examples: what to translate.
-      floor: the linear regression, fitted to training pairs.
+      floor: fits the linear regression to training pairs; called by the first process alone.
       measures: what to measure.
       directory: for the translations, a folder each method; of several processes all must see it.
       batch_size: examples that a process translates at once, over its devices.
@@ -74,11 +75,12 @@ def run(
     multihost_utils.sync_global_devices("all is translated")
     if jax.process_index() != 0:
         return None
-    return _measure(contenders, galleries, examples, floor=floor, measures=measures, batches=batches)
+    return _measure(contenders, galleries, examples, floor=floor(), measures=measures, batches=batches)
 
 
 def _made_by(contender: Contender, examples: Examples, rng: Array) -> dict[str, Any]:
     return {
+        "version": VERSION,
         "network": dict(contender.identity),
         "method": dataclasses.asdict(contender.method),
         "image_size": examples.image_size,

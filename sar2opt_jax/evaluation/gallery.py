@@ -1,6 +1,7 @@
 """Translations on the disk: 8-bit PNG files, which any viewer opens and any other tool can measure.
 
-What was translated is kept, so an evaluation that was killed goes on, and new metrics need no new translations.
+What was translated is kept, so an evaluation that was killed goes on, and new metrics need no new translations. A
+folder says which network made its translations, and each file of which radar image it is one.
 """
 
 import hashlib
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 logger = logging.getLogger(__name__)
 
+SOURCE = "source"
+"""The text in a PNG file that holds the digest of the radar image."""
 LONGEST_NAME = 200
 """Characters of a file's name, of the 255 bytes that file systems allow."""
 
@@ -32,32 +35,49 @@ class Gallery:
         """Makes the directory, or goes on with what is in it; translations that something else made are removed.
 
         Args:
-          made_by: plain JSON of all that decides what a translation looks like: network, method, data, noise.
+          made_by: plain JSON of all that decides what becomes of a radar image: network, method, noise.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         about = self.directory / "about.json"
-        if about.exists() and json.loads(about.read_text()) != made_by:
-            stale = list(self.directory.glob("*.png"))
-            logger.info(
-                "%s: %d translations by another network or of other data make room.", self.directory, len(stale)
-            )
-            about.unlink()  # First: a kill in between must not leave them for those of this method.
-            for path in (*stale, self._speed):
-                path.unlink(missing_ok=True)
-        if not about.exists():
-            for path in self.directory.glob("*.png"):
-                path.unlink()
-            self._replace(about, json.dumps(made_by, indent=1).encode())
+        if _read_json(about) == made_by:
+            return
+        stale = list(self.directory.glob("*.png"))
+        if stale:
+            logger.info("%s: %d translations by another network make room.", self.directory, len(stale))
+        about.unlink(missing_ok=True)  # First: a kill in between must not leave them for those of this network.
+        for path in (*stale, self._speed):
+            path.unlink(missing_ok=True)
+        self._replace(about, json.dumps(made_by, indent=1).encode())
 
-    def missing(self, ids: Sequence[str]) -> list[int]:
-        """The positions of those ids that are not translated yet."""
-        return [position for position, name in enumerate(ids) if not self.path(name).exists()]
+    def missing(self, ids: Sequence[str], sources: Sequence[str]) -> list[int]:
+        """The positions of those examples that are not translated yet, or whose radar image is another one now.
 
-    def write(self, name: str, image: np.ndarray) -> None:
-        """Keeps a translation, [height, width, 3] uint8, in a file that is never half there."""
+        Args:
+          ids: what they are called.
+          sources: digests of their radar images.
+        """
+        return [i for i, (name, source) in enumerate(zip(ids, sources, strict=True)) if self._source(name) != source]
+
+    def _source(self, name: str) -> str | None:
+        try:
+            with Image.open(self.path(name), formats=["PNG"]) as image:
+                return image.info.get(SOURCE)
+        except (OSError, SyntaxError):
+            return None
+
+    def write(self, name: str, image: np.ndarray, *, source: str) -> None:
+        """Keeps a translation in a file that is never half there.
+
+        Args:
+          name: the example's id.
+          image: [height, width, 3] uint8.
+          source: the digest of its radar image.
+        """
         path = self.path(name)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        Image.fromarray(image).save(temporary, format="PNG", compress_level=1)
+        info = PngImagePlugin.PngInfo()
+        info.add_text(SOURCE, source)
+        Image.fromarray(image).save(temporary, format="PNG", compress_level=1, pnginfo=info)
         os.replace(temporary, path)
 
     def read(self, ids: Sequence[str]) -> np.ndarray:
@@ -78,7 +98,7 @@ class Gallery:
     @property
     def speed(self) -> dict[str, Any]:
         """What ``speed`` was last set to; empty before."""
-        return json.loads(self._speed.read_text()) if self._speed.exists() else {}
+        return _read_json(self._speed) or {}
 
     @speed.setter
     def speed(self, measured: Mapping[str, Any]) -> None:
@@ -101,3 +121,11 @@ class Gallery:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_bytes(content)
         os.replace(temporary, path)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """What a file holds; None where it is missing or, after a power failure, torn."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -140,7 +140,7 @@ class Result:
       distances: keys of ``DISTANCES``.
       images: translations of the examples at some positions, [n, height, width, 3] uint8.
       ms_per_image: latency of one image alone; None for the floor.
-      images_per_second: of full batches on all devices; None where it was not measured.
+      images_per_second: of full batches on all devices of one process; None where it was not measured.
     """
 
     name: str
@@ -253,7 +253,11 @@ class Results:
         if against is not None:
             with np.errstate(invalid="ignore"):  # A PSNR is infinite where a translation equals the truth.
                 values = values - self.per_image(against, key)
-        return bootstrap(values) if np.isfinite(values).all() else None
+        if not np.isfinite(values).all():
+            return None
+        # Of sharpness both means vary with the images, and together.
+        over = np.asarray(self.truth_sharpness) / np.mean(self.truth_sharpness) if key == "sharpness" else None
+        return bootstrap(values, over=over)
 
     def speed_up(self, result: Result) -> float | None:
         """How many times faster than the original; None where one of the two was not timed."""

@@ -20,6 +20,7 @@ from sar2opt_jax.diffusion.translation import Method, Translator
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.results import series, steps_text
+from sar2opt_jax.evaluation.surroundings import hardware
 from sar2opt_jax.types import Array, Params
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ PATIENCE_SECONDS = 2.0
 """A method that takes longer than this for one image is timed by a single run."""
 LOG_EVERY_SECONDS = 30.0
 """How often a log without a progress bar says how far a method is."""
+VERSION = 1
+"""Raised when the same network and noise come out another way: then all is translated again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,8 +112,11 @@ def translate_missing(
       ValueError: for translations that are not finite.
     """
     index, count = jax.process_index(), jax.process_count()
+    sources = [
+        hashlib.sha256(np.ascontiguousarray(examples.sar([i])).data).hexdigest() for i in range(len(examples.ids))
+    ]
     todo = {
-        name: [position for position in gallery.missing(examples.ids) if position % count == index]
+        name: [position for position in gallery.missing(examples.ids, sources) if position % count == index]
         for name, gallery in galleries.items()
     }
     total = sum(len(todo[contender.folder]) * contender.method.num_steps for contender in contenders)
@@ -124,16 +130,19 @@ def translate_missing(
             translate = jax.jit(functools.partial(_translate, contender.translator, contender.method))
             speed = {}
             if positions:
-                speed = _fill(gallery, contender, translate, examples, positions, batches=batches, rng=rng, bar=bar)
+                speed = _fill(
+                    gallery, contender, translate, examples, sources, positions, batches=batches, rng=rng, bar=bar
+                )
             if index != 0:
                 continue
-            kept = gallery.speed if gallery.speed.get("device") == _device() else {}
+            here = hardware()
+            kept = gallery.speed if gallery.speed.get("here") == here else {}
             if kept.get("batch", 0) > speed.get("batch", 0):  # A few that were missing say less of the rate.
                 speed = {}
             if "ms_per_image" not in kept:
                 one = to_float(examples.sar([0])), _names(examples.ids[:1])
                 kept["ms_per_image"] = latency_ms(translate, contender.params, rng, *one, repeats=timing_repeats)
-            gallery.speed = {**kept, **speed, "device": _device()}
+            gallery.speed = {**kept, **speed, "here": here}
 
 
 def _fill(
@@ -141,6 +150,7 @@ def _fill(
     contender: Contender,
     translate: Any,
     examples: Examples,
+    sources: Sequence[str],
     positions: Sequence[int],
     *,
     batches: Batches,
@@ -160,7 +170,7 @@ def _fill(
         if not np.isfinite(translated).all():
             raise ValueError(f"{contender.label}: translations are not finite; the network has diverged.")
         for position, image in zip(new, to_uint8(translated), strict=False):  # Those that only fill up come last.
-            gallery.write(examples.ids[position], image)
+            gallery.write(examples.ids[position], image, source=sources[position])
         bar.update(len(new) * contender.method.num_steps)
         done += len(new)
         if bar.disable and (done == len(positions) or time.monotonic() - said > LOG_EVERY_SECONDS):
@@ -180,10 +190,6 @@ def _translate(translator: Translator, method: Method, params: Params, rng: Arra
 def _names(ids: Sequence[str]) -> np.ndarray:
     """Ids as numbers to fold into a key, [n] uint32."""
     return np.asarray([zlib.crc32(name.encode()) for name in ids], np.uint32)
-
-
-def _device() -> str:
-    return f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
 
 
 def latency_ms(function: Any, *args: Any, repeats: int) -> float:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
+from sar2opt_jax.evaluation.surroundings import surroundings
 from sar2opt_jax.report import markdown, page, panels, plots, sheets
-from sar2opt_jax.report.surroundings import surroundings
 from sar2opt_jax.report.tables import rows_of
 
 

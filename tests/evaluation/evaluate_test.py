@@ -17,7 +17,7 @@ def run(tmp_path, untimed, examples):
         return evaluate.run(
             contenders,
             pairs,
-            floor=LinearFloor.fit(np.asarray(batch.sar), np.asarray(batch.optical), window=3),
+            floor=lambda: LinearFloor.fit(np.asarray(batch.sar), np.asarray(batch.optical), window=3),
             measures=settings.pop("measures", Measures()),
             directory=tmp_path,
             batch_size=batch_size,

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).with_name("process.py")
 
 
 def evaluated(directory: Path, *, processes: int, devices: int) -> tuple[np.ndarray, list[float]]:
-    """The translations and the PSNR of each."""
+    """The translations and the PSNR of each; the first process has taken the time."""
     directory.mkdir()
     command = [sys.executable, SCRIPT, f"--directory={directory}", f"--processes={processes}"]
     if processes > 1:
@@ -24,7 +24,9 @@ def evaluated(directory: Path, *, processes: int, devices: int) -> tuple[np.ndar
     for process in started:
         assert process.wait() == 0, process.said
     files = sorted((directory / "translations" / "teacher-ddpm-5").glob("*.png"))
-    return np.stack([np.asarray(Image.open(path)) for path in files]), json.loads((directory / "psnr.json").read_text())
+    found = json.loads((directory / "found.json").read_text())
+    assert found["timed"]
+    return np.stack([np.asarray(Image.open(path)) for path in files]), found["psnr"]
 
 
 def test_two_processes_find_what_one_finds(tmp_path):

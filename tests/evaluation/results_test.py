@@ -93,6 +93,13 @@ def test_interval_of_a_difference_is_of_the_same_images():
     assert wide[1] - wide[0] > 1
 
 
+def test_interval_of_sharpness_is_of_the_ratio_of_two_means():
+    # Images that differ much in sharpness, each translated to exactly 0.8 of it: the ratio does not vary at all.
+    truth = np.random.default_rng(3).uniform(0.01, 1, 40)
+    found = results(result("ddim", 1, [1] * 40, sharpness=0.8 * truth), count=40, truth_sharpness=truth)
+    assert found.interval(found.methods[0], "sharpness") == pytest.approx((0.8, 0.8))
+
+
 def test_no_interval_where_there_is_none():
     found = results(result("ddpm", 1, [np.inf, 1, 2, 3]), result("ddim", 1, [np.inf, 1, 2, 3]))
     assert found.interval(found.methods[1], "psnr") is None

@@ -65,7 +65,7 @@ def test_only_what_is_missing_is_translated(tmp_path, contender, examples, monke
     translate(method, examples(), tmp_path)
 
 
-def test_speed_is_kept_with_the_device_it_was_measured_on(tmp_path, contender, examples, monkeypatch):
+def test_speed_is_kept_with_what_it_was_measured_on(tmp_path, contender, examples, monkeypatch):
     gallery = translate(contender("ddim", 1), examples(), tmp_path)
     measured = gallery.speed
     assert measured["ms_per_image"] > 0 and measured["images_per_second"] > 0 and measured["batch"] == 8
@@ -73,11 +73,21 @@ def test_speed_is_kept_with_the_device_it_was_measured_on(tmp_path, contender, e
     monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: pytest.fail("timed again"))
     assert translate(contender("ddim", 1), examples(), tmp_path).speed == measured
     monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: 7.0)
-    monkeypatch.setattr(translations, "_device", lambda: "another device")
-    assert translate(contender("ddim", 1), examples(), tmp_path).speed == {
-        "ms_per_image": 7.0,
-        "device": "another device",
-    }
+    monkeypatch.setattr(translations, "hardware", lambda: {"Processor": "another"})
+    elsewhere = translate(contender("ddim", 1), examples(), tmp_path).speed
+    assert elsewhere == {"ms_per_image": 7.0, "here": {"Processor": "another"}}
+
+
+@pytest.mark.usefixtures("untimed")
+def test_a_radar_image_that_changed_is_translated_again(tmp_path, contender, examples):
+    gallery = translate(contender("ddim", 1), examples(), tmp_path)
+    before = gallery.read([f"p{i}" for i in range(5)])
+    changed = examples()
+    images = changed.sar
+    changed.sar = lambda positions: np.stack([images([i])[0] // (2 if i == 1 else 1) for i in positions])
+    translate(contender("ddim", 1), changed, tmp_path)
+    after = gallery.read([f"p{i}" for i in range(5)])
+    assert [(a != b).any() for a, b in zip(after, before, strict=True)] == [False, True, False, False, False]
 
 
 @pytest.mark.usefixtures("untimed")

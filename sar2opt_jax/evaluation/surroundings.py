@@ -10,7 +10,16 @@ import jax
 
 
 def surroundings() -> dict[str, str]:
-    """What the numbers were measured on and with, by names that a person reads."""
+    """What numbers were measured on and with, and when, by names that a person reads."""
+    return {
+        **hardware(),
+        "Commit": _commit() or "unknown (not run from a git checkout)",
+        "Date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def hardware() -> dict[str, str]:
+    """What a time depends on, but for what else runs."""
     device = jax.devices()[0]
     kind = device.device_kind
     if kind != device.platform:
@@ -19,8 +28,6 @@ def surroundings() -> dict[str, str]:
         "Device": f"{jax.device_count()} x {kind}",
         "Processor": f"{_processor()}, {os.cpu_count()} logical cores",
         "Software": f"JAX {jax.__version__}, Python {platform.python_version()}",
-        "Commit": _commit() or "unknown (not run from a git checkout)",
-        "Date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
 

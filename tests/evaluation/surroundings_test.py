@@ -1,4 +1,4 @@
-from sar2opt_jax.report import surroundings
+from sar2opt_jax.evaluation import surroundings
 
 
 def test_surroundings_name_device_software_and_date():
