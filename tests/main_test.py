@@ -68,6 +68,7 @@ def test_run_leaves_metrics_previews_checkpoints_and_a_report(finished):
     with (finished / "report" / "results.csv").open() as file:
         rows = [(row["network"], row["sampler"], row["steps"]) for row in csv.DictReader(file)]
     assert [row[1:] for row in rows[1:]] == [("ddpm", "2"), ("ddim", "1"), ("lcm", "1")]
+    assert "<title>acd:smoke" in (finished / "report" / "report.html").read_text()
     for name in ("samplers.png", "steps.png"):
         with Image.open(finished / "report" / name) as figure:
             assert min(figure.size) > 300

@@ -23,15 +23,16 @@ def render(results: Results, about: Mapping[str, str], rows: Sequence[Mapping[st
         f"**{escape(told.label)} {escape(told.value)}{' ' + told.unit if told.unit else ''}.** {escape(told.text)}"
         for told in story.headlines(results)
     ]
+    opening = "The same radar images translated by each method; the first of the split, not chosen ones."
+    intervals = f"In brackets: {words.CONFIDENCE:.0%} bootstrap intervals. " if len(results.ids) > 1 else ""
     parts = [
         f"# Results of {escape(about['Run'])}",
         _bullets(facts),
         _bullets(numbers),
         "![Translations by different samplers, side by side](samplers.png)",
-        "*The same radar images translated by each method; the first of the split, not chosen ones. DDIM and DPM++ "
-        f"are shown with {tables.steps_text(figure_steps)}.*",
+        f"*{' '.join(filter(None, (opening, words.shown(results, figure_steps=figure_steps))))}*",
         "## Numbers",
-        f"In brackets: {words.CONFIDENCE:.0%} bootstrap intervals. Bold: the best of a column.",
+        f"{intervals}Bold: the best of a column.",
         _table(tables.quality(results, rows)),
         "![Quality against the number of steps](steps.png)",
         "## Speed",

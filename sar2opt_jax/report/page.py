@@ -12,7 +12,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from PIL import Image
 
-from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results, steps_text
+from sar2opt_jax.evaluation.colour import COLOUR_BLOCK
+from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results
 from sar2opt_jax.report import curves, plots, selection, sheets, story, styles, svg, tables, words
 from sar2opt_jax.report.sheets import Sheets
 
@@ -61,10 +62,11 @@ def render(
         headlines=story.headlines(results),
         opening=pictures.opening,
         caption=_caption(results),
-        fast=any(result.sampler in ("ddim", "dpm_solver_pp") for result in results.methods),
+        shown=words.shown(results, figure_steps=figure_steps),
+        stepped=any(map(tables.steps_to_choose, results.methods)),
+        block=COLOUR_BLOCK,
         original=results.original is not None,
         samplers=pictures.samplers,
-        figure_steps=steps_text(figure_steps),
         quality=tables.quality(results, rows),
         latency=tables.latency(results, rows),
         legend=_legend(results),

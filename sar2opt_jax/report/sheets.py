@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
+from sar2opt_jax.evaluation.colour import COLOUR_BLOCK, low_pass
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results, steps_text
 from sar2opt_jax.report import selection
 from sar2opt_jax.report.tables import method_text, number
 
-BLOCK = 8
-"""Side in pixels of the areas whose mean colours are compared."""
 COLOUR_EXAMPLES = 4
 
 
@@ -137,7 +137,7 @@ def example_rows(results: Results) -> tuple[tuple[str, str], ...]:
 
 
 def colours(results: Results, *, figure_steps: int) -> Sheet:
-    """Truth and translations as the mean colours of areas of ``BLOCK`` x ``BLOCK`` pixels."""
+    """Truth and translations as the mean colours of the areas that the colour shift compares."""
     order = selection.ranked(results)
     count = min(COLOUR_EXAMPLES, len(order))
     # Evenly from the best to the worst, so that nobody chose them.
@@ -158,16 +158,16 @@ def colours(results: Results, *, figure_steps: int) -> Sheet:
 
 
 def blocks(images: np.ndarray) -> np.ndarray:
-    """Mean colours of areas of ``BLOCK`` x ``BLOCK`` pixels, one pixel each; what is left at the edges is dropped.
+    """Mean colours of areas of ``COLOUR_BLOCK`` x ``COLOUR_BLOCK`` pixels, one pixel each, as ``low_pass`` has them.
+
+    Images smaller than an area, whose colour shift cannot be measured, are one area each.
 
     Args:
       images: [n, height, width, 3] uint8.
     """
-    n, height, width, _ = images.shape
-    block = min(BLOCK, height, width)
-    rows, columns = height // block, width // block
-    whole = images[:, : rows * block, : columns * block].reshape(n, rows, block, columns, block, 3)
-    return np.rint(whole.mean(axis=(2, 4))).astype(np.uint8)
+    small = min(images.shape[1:3]) < COLOUR_BLOCK
+    means = images.mean(axis=(1, 2), keepdims=True) if small else np.asarray(low_pass(jnp.asarray(images)))
+    return np.rint(means).astype(np.uint8)
 
 
 def short(name: str, *, length: int = 60) -> str:

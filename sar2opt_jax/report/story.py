@@ -4,11 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sar2opt_jax.evaluation import inception, lpips
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results
 from sar2opt_jax.report import selection
-from sar2opt_jax.report.tables import interval_text, method_text, number, significant
+from sar2opt_jax.report.tables import interval_text, method_text, number, significant, steps_to_choose
 
 COUNT = 4
+ENOUGH_IMAGES = {"fid": inception.WIDTH, "frechet_alexnet": lpips.FEATURES_WIDTH}
+"""From how many images on a distance between sets may be a headline: of fewer than it has features, their covariance
+is singular, and the distance tells more of how many images there are than of how they look."""
 
 
 class Headline(NamedTuple):
@@ -29,7 +33,7 @@ class Headline(NamedTuple):
 
 def headlines(results: Results) -> list[Headline]:
     """At most ``COUNT`` of them: fidelity, speed, colour and texture first, then what was measured of the rest."""
-    told = (_fidelity(results), _speed(results), _colour(results), _texture(results), *_others(results))
+    told = (_fidelity(results), _speed(results), _colour(results), *_textures(results))
     return [headline for headline in told if headline is not None][:COUNT]
 
 
@@ -65,16 +69,13 @@ def _colour(results: Results) -> Headline | None:
     return _beside(results, "colour_shift", _reference(results))
 
 
-def _texture(results: Results) -> Headline | None:
-    key = selection.first_measured(results, selection.SET_DISTANCES)
-    if key is None:
-        return None
-    return _beside(results, key, selection.fastest_rival(results) or _reference(results))
-
-
-def _others(results: Results) -> list[Headline | None]:
+def _textures(results: Results) -> list[Headline | None]:
+    """What blur does not win, the most telling first: one distance between sets, of enough images, then the others."""
+    enough = [key for key, least in ENOUGH_IMAGES.items() if len(results.ids) >= least]
+    distance = selection.first_measured(results, enough)
     rival = selection.fastest_rival(results) or _reference(results)
-    return [_beside(results, key, rival) for key in (*selection.LEARNED[:1], "sharpness", "ssim")]
+    keys = (distance, *selection.LEARNED[:1], "sharpness", "ssim")
+    return [_beside(results, key, rival) for key in keys if key is not None]
 
 
 def _beside(results: Results, key: str, rival: Result) -> Headline | None:
@@ -105,6 +106,6 @@ def _reference(results: Results) -> Result:
 
 def _called(results: Results, result: Result) -> str:
     """Inside a sentence: ``the original in 1,000 steps``, ``DDIM in 4 steps``, ``the linear floor``."""
-    title, _, steps = method_text(results, result).partition(", ")
+    title, steps = results.title(result), steps_to_choose(result)
     title = f"the {title.lower()}" if result is results.original or result is results.floor else title
     return f"{title} in {steps}" if steps else title

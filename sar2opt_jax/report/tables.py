@@ -123,7 +123,7 @@ def by_group(results: Results, *, figure_steps: int) -> dict[str, list[Table]]:
     A row is a group with its number of images, a column one of ``selection.compared``; the last row has all images.
     """
     methods = selection.compared(results, figure_steps=figure_steps)
-    heads = [Head(*method_text(results, result).split(", ", 1)) for result in methods]
+    heads = [Head(results.title(result), steps_to_choose(result)) for result in methods]
     tables: dict[str, list[Table]] = {}
     for grouping, groups in results.groups.items():
         names = sorted(set(groups))
@@ -144,8 +144,12 @@ def by_group(results: Results, *, figure_steps: int) -> dict[str, list[Table]]:
 
 def method_text(results: Results, result: Result) -> str:
     """A method with its steps: ``Student, 4 steps``; the floor and a generator have none to choose."""
-    title = results.title(result)
-    return title if result.kind in ("floor", "generator") else f"{title}, {steps_text(result.num_steps)}"
+    return ", ".join(filter(None, (results.title(result), steps_to_choose(result))))
+
+
+def steps_to_choose(result: Result) -> str:
+    """``4 steps``; nothing for the floor and a generator, which have none to choose."""
+    return "" if result.kind in ("floor", "generator") else steps_text(result.num_steps)
 
 
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:

@@ -97,7 +97,7 @@ def test_the_page_opens_with_the_headline_numbers(full):
     text = Reader(full).text
     assert "PSNR +6.00 dB Student, 4 steps, minus the original in 1,000 steps" in text
     assert "Speed-up 250 x" in text
-    assert "Fréchet (AlexNet) 93.0 Student, 4 steps; DDIM in 4 steps has 98.0. Lower is better." in text
+    assert "LPIPS 0.580 Student, 4 steps; DDIM in 4 steps has 0.630. Lower is better." in text
 
 
 def test_markdown_is_set_and_all_else_is_escaped(full):

@@ -146,6 +146,26 @@ def test_every_kind_of_results_has_a_report(tmp_path, fabricate, settings):
     assert len(content["results"]) == len(results.all)
 
 
+@pytest.mark.parametrize("name", [r"a$\frac$", "$x", "雷达"])
+def test_names_that_are_no_formula_and_no_latin_are_drawn(tmp_path, fabricate, name):
+    results = fabricate([("ddpm", 10), ("lcm", 1)], name=name, ids=[f"{name}{i}" for i in range(4)])
+    assert name in (write(tmp_path, results) / "report.html").read_text()
+
+
+def test_markdown_and_page_speak_of_what_is_there(tmp_path, fabricate):
+    write(tmp_path, fabricate([("generator", 1)]))
+    for name in ("results.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "GAN baselines" in text
+        assert all(word not in text for word in ("DDIM", "distilled", "minus the original's")), name
+
+
+def test_sharpness_of_every_image_is_relative_as_its_mean_is(tmp_path, fabricate):
+    write(tmp_path, fabricate())
+    for row in json.loads((tmp_path / "results.json").read_text())["results"]:
+        assert np.mean(row["per_image"]["sharpness"]) == pytest.approx(row["sharpness"])
+
+
 def test_perfect_translations_are_null_in_json_and_infinite_in_words(tmp_path, fabricate):
     directory = write(tmp_path, fabricate(psnr=[np.inf, 16, 17, 18]))
     content = json.loads((directory / "results.json").read_text(), parse_constant=pytest.fail)

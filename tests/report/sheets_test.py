@@ -14,7 +14,7 @@ def test_blocks_are_mean_colours():
 
 def test_blocks_drop_what_is_left_at_the_edges_and_take_small_images_whole():
     assert sheets.blocks(np.zeros((2, 19, 33, 3), np.uint8)).shape == (2, 2, 4, 3)
-    assert sheets.blocks(np.full((1, 5, 12, 3), 7, np.uint8)).shape == (1, 1, 2, 3)
+    assert sheets.blocks(np.full((1, 5, 12, 3), 7, np.uint8)).shape == (1, 1, 1, 3)
 
 
 def test_the_first_of_several_radar_channels_is_shown(fabricate):

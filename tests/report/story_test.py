@@ -10,14 +10,25 @@ def told(results) -> dict[str, story.Headline]:
 
 def test_the_headline_method_is_set_against_its_natural_rivals(fabricate):
     found = told(fabricate())
-    assert list(found) == ["PSNR", "Speed-up", "Colour shift", "Fréchet (AlexNet)"]
+    assert list(found) == ["PSNR", "Speed-up", "Colour shift", "LPIPS"]
     assert (found["PSNR"].value, found["PSNR"].unit) == ("+6.00", "dB")
     assert found["PSNR"].text == (
         "Student, 4 steps, minus the original in 1,000 steps, image by image, 95% interval +6.00 to +6.00."
     )
     assert found["Speed-up"].text.endswith("against the original in 1,000 steps: 20.0 ms per image instead of 5,000.")
     assert found["Colour shift"].text == "Student, 4 steps; the original in 1,000 steps has 8.50. Lower is better."
-    assert "DDIM in 4 steps has 97.0" in found["Fréchet (AlexNet)"].text
+    assert "DDIM in 4 steps has 0.62" in found["LPIPS"].text
+
+
+def test_a_distance_of_sets_is_a_headline_of_enough_images_only(fabricate):
+    few, enough = (told(fabricate(count=count)) for count in (255, 256))
+    assert "Fréchet (AlexNet)" not in few
+    assert "DDIM in 4 steps has 97.0" in enough["Fréchet (AlexNet)"].text
+
+
+def test_a_name_with_a_comma_stays_whole(fabricate):
+    texts = [h.text for h in told(fabricate([("ddim", 1), ("generator", 1)], name="theirs, old")).values()]
+    assert any("; theirs, old, DDIM in 1 step has" in text for text in texts)
 
 
 def test_a_difference_that_may_be_none_is_called_so(fabricate):
