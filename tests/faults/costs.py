@@ -91,7 +91,8 @@ def steps_behind_saves(place: Path, *, numbers: int = 16_000_000, saves: int = 1
     outcome.notes.append(
         f"A step of {1000 * without:.0f} ms takes {1000 * with_save:.0f} ms while a checkpoint is written behind it "
         f"({share:+.0%}; medians of {len(seconds[False])} and {len(seconds[True])}; stated: at most "
-        f"+{STATED_SHARE:.0%}). The one step at which a save begins is held up besides, by {1000 * statistics.median(held_up):.0f} ms a save, "
-        f"{1000 * max(held_up):.0f} ms at most, to copy {numbers * 4 / 2**20:.0f} MiB."
+        f"+{STATED_SHARE:.0%}). The one step at which a save begins is held up besides, by "
+        f"{1000 * statistics.median(held_up):.0f} ms a save, {1000 * max(held_up):.0f} ms at most, "
+        f"to copy {numbers * 4 / 2**20:.0f} MiB."
     )
     return outcome
