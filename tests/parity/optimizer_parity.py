@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from diffusers.optimization import get_cosine_schedule_with_warmup
 
-from sar2opt_jax.build import optimizer
+from sar2opt_jax.build.optimizers import optimizer
 from sar2opt_jax.stages.network import Network
 
 SETTINGS = SimpleNamespace(
-    learning_rate=1e-2, warmup_steps=3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, clip_norm=1.0
+    learning_rate=1e-2, warmup_steps=3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, clip_norm=1.0, decay="cosine"
 )
 STEPS = 20
 

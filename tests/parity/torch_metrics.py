@@ -4,14 +4,17 @@ The first two import torchvision for networks that they would download. A module
 whose AlexNet and VGG16 are plain layers, filled with the weights that LPIPS is given elsewhere in this project.
 """
 
+import contextlib
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import skimage.color
+import skimage.metrics
 import torch
 from our_metrics import CLASSES
 from torch import Tensor, nn
@@ -51,8 +54,12 @@ def _trunk(net: str) -> types.SimpleNamespace:
     return types.SimpleNamespace(features=nn.Sequential(*layers))
 
 
-def _stand_in() -> None:
-    """Puts modules by the names of torchvision's where imports look, with what is asked for at import, and no more."""
+@contextlib.contextmanager
+def _stand_in() -> Iterator[None]:
+    """Puts modules by the names of torchvision's where imports look, with what is asked for at import, and no more.
+
+    And takes them away again: diffusers, which runs in the same process, looks whether there is a torchvision.
+    """
     contents: dict[str, dict[str, Any]] = {
         "torchvision": {},
         "torchvision.datasets": {name: type(name, (), {}) for name in ("CIFAR10", "CIFAR100", "STL10")},
@@ -66,15 +73,15 @@ def _stand_in() -> None:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(sys.modules[parent], child, module)
+    yield
+    for name in contents:
+        del sys.modules[name]
 
 
-_stand_in()
-
-import lpips  # noqa: E402
-import skimage.color  # noqa: E402
-import skimage.metrics  # noqa: E402
-from torch_fidelity import metric_fid, metric_kid  # noqa: E402
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: E402
+with _stand_in():
+    import lpips
+    from torch_fidelity import metric_fid, metric_kid
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 
 def save(tensors: Mapping[str, np.ndarray], path: Path, *, legacy: bool) -> None:
