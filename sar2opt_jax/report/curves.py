@@ -161,7 +161,7 @@ def _label_points(axes: Axes, results: Results, key: str) -> None:
             box = (x + dx - half, y + dy - 4, x + dx + half, y + dy + 4)
             if frame[0] <= box[0] and box[2] <= frame[1] and not any(_overlap(box, other) for other in boxes):
                 boxes.append(box)
-                look = {"ha": "center", "va": "center", "size": 7, "color": INK, "parse_math": False}
+                look = {"ha": "center", "va": "center", "size": 7, "color": INK}
                 point = _point(results, result, key)
                 axes.annotate(label, point, xytext=(dx, dy), textcoords="offset points", **look)
                 break

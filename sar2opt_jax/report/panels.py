@@ -10,7 +10,7 @@ from sar2opt_jax.evaluation.figures import enlarge
 from sar2opt_jax.evaluation.results import QUANTITIES, Results
 from sar2opt_jax.report import selection
 from sar2opt_jax.report.sheets import Column, Sheet
-from sar2opt_jax.report.styles import DPI, FAINT, GREY, INK, styles
+from sar2opt_jax.report.styles import DPI, FAINT, GREY, INK, legible, plain, styles
 from sar2opt_jax.report.tables import method_text, number
 
 CELL_PIXELS = 256  # Side of an image in the figure, at least; a whole multiple of its own pixels.
@@ -52,7 +52,9 @@ def colour(sheet: Sheet, results: Results, *, figure_steps: int) -> Figure:
                 size=7.5,
                 color=INK,
             )
-    axes.set_yticks(range(len(methods)), [method_text(results, result) for result in methods], size=7.5, color=INK)
+    # Ticks take their text anew whenever they are drawn, so it is legible from the start.
+    names = [legible(method_text(results, result)) for result in methods]
+    axes.set_yticks(range(len(methods)), names, size=7.5, color=INK, parse_math=False)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.set_xticks([])
@@ -61,6 +63,7 @@ def colour(sheet: Sheet, results: Results, *, figure_steps: int) -> Figure:
     axes.spines["left"].set_color(FAINT)
     title = f"Mean colour shift over all {len(results.ids):,} images, CIEDE2000; the line is its 95% interval"
     figure.text(MARGIN / width, (strip - 30) / height, title, size=8, weight="bold", color=INK)
+    plain(figure)
     return figure
 
 
@@ -89,8 +92,7 @@ def draw(sheet: Sheet, *, below: int = 0) -> Figure:
     canvas = np.full((total_height, total_width, 3), 255, np.uint8)
 
     def text(x: float, y: float, content: str, **look) -> None:
-        # Names may hold dollar signs, which are no formulas.
-        figure.text(x / total_width, 1 - y / total_height, content, va="baseline", parse_math=False, **look)
+        figure.text(x / total_width, 1 - y / total_height, content, va="baseline", **look)
 
     def place(x: int, column: Column) -> None:
         head = top - 15 - LINE * lines
@@ -127,6 +129,7 @@ def draw(sheet: Sheet, *, below: int = 0) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1), zorder=-1)
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
+    plain(figure)
     return figure
 
 

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from sar2opt_jax.evaluation.results import Results, steps_text
 from sar2opt_jax.report import curves, selection
-from sar2opt_jax.report.styles import DPI, FLOOR, INK, ORIGINAL
+from sar2opt_jax.report.styles import DPI, FLOOR, INK, ORIGINAL, plain
 
 PANELS = (("psnr",), ("ssim",), selection.LEARNED, ("colour_shift",), ("sharpness",), selection.SET_DISTANCES)
 """Of figure 5: the first of each that was measured."""
@@ -37,7 +37,7 @@ def speed(results: Results) -> Figure:
 
 
 def panel(results: Results, key: str, draw: curves.Draw, *, size: tuple[float, float]) -> Figure:
-    """One panel by itself, for a page that sets them beside each other as its width allows.
+    """One panel by itself, for a page that sets them beside each other as its width allows, in the page's font.
 
     Args:
       results: of an evaluation.
@@ -52,6 +52,7 @@ def panel(results: Results, key: str, draw: curves.Draw, *, size: tuple[float, f
     figure.subplots_adjust(left=0.52 / width, right=1 - 0.14 / width, top=1 - top / height, bottom=0.48 / height)
     axes.set_facecolor("none")
     draw(axes, results, key)
+    plain(figure, printed=False)
     return figure
 
 
@@ -86,7 +87,7 @@ def _sheet(
         draw(axes, results, key)
     for axes in list(grid.flat)[len(keys) :]:
         axes.set_axis_off()
-    drawn = figure.legend(
+    figure.legend(
         handles=entries,
         loc="upper left",
         bbox_to_anchor=(0.4 / width, 1 - 0.04 / height),
@@ -97,8 +98,7 @@ def _sheet(
         handlelength=2.4,
         columnspacing=2.0,
     )
-    for text in drawn.get_texts():
-        text.set_parse_math(False)
+    plain(figure)
     return figure
 
 

@@ -1,17 +1,13 @@
 """Writes a report for people: a page that opens from disk, figures, and the numbers for machines."""
 
-import contextlib
 import csv
 import json
 import math
 import os
 import shutil
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import matplotlib
 
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
 from sar2opt_jax.evaluation.surroundings import surroundings
@@ -55,33 +51,6 @@ def write(
     unfinished = directory / ".unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)  # Of a run that was killed here.
     unfinished.mkdir()
-    with plain_texts():
-        _write(unfinished, results, about, config=config, figure_steps=figure_steps, rows=rows)
-    last = unfinished / "results.json"
-    (directory / last.name).unlink(missing_ok=True)
-    for path in sorted(unfinished.iterdir(), key=lambda path: path == last):
-        os.replace(path, directory / path.name)
-    unfinished.rmdir()
-
-
-@contextlib.contextmanager
-def plain_texts() -> Iterator[None]:
-    """Names in figures are texts, no formulas; what the font has no glyph for is drawn as a box without a word."""
-    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
-def _write(
-    unfinished: Path,
-    results: Results,
-    about: Mapping[str, str],
-    *,
-    config: Mapping[str, Any],
-    figure_steps: int,
-    rows: int,
-) -> None:
-    """All files of a report."""
     table = rows_of(results)
     pictures = sheets.make(results, figure_steps=figure_steps, rows=rows)
     figures = {
@@ -113,8 +82,12 @@ def _write(
             for row, result in zip(table, results.all, strict=True)
         ],
     }
-    text = json.dumps(_finite(content), indent=1, allow_nan=False)
-    (unfinished / "results.json").write_text(f"{text}\n", encoding="utf-8")
+    last = unfinished / "results.json"
+    last.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (directory / last.name).unlink(missing_ok=True)
+    for path in sorted(unfinished.iterdir(), key=lambda path: path == last):
+        os.replace(path, directory / path.name)
+    unfinished.rmdir()
 
 
 def _write_csv(path: Path, fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

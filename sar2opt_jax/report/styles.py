@@ -1,6 +1,11 @@
 """One look for all figures and the page: a method has the same colour and the same marker wherever it appears."""
 
 import dataclasses
+import functools
+
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sar2opt_jax.evaluation.results import Result, Results
 
@@ -61,6 +66,34 @@ def styles(results: Results) -> dict[str, Style]:
 def style(results: Results, result: Result) -> Style:
     """How one method is drawn."""
     return styles(results)[result.series]
+
+
+def plain(figure: Figure, *, printed: bool = True) -> None:
+    """Takes the text of a figure for what it is: a name may hold dollar signs, which are no formulas.
+
+    Args:
+      figure: with all its text.
+      printed: whether it becomes a picture, whose text is then ``legible``.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        if printed:
+            text.set_text(legible(text.get_text()))
+
+
+def legible(text: str) -> str:
+    """Text for a picture: what its font lacks, such as Chinese, becomes a question mark, a line break a space."""
+    return "".join(c if ord(c) in _glyphs() else " " if c.isspace() else "?" for c in text)
+
+
+@functools.cache
+def _glyphs() -> set[int]:
+    """The characters that the font of figures has both upright and bold."""
+    upright, bold = (
+        font_manager.get_font(font_manager.findfont(font_manager.FontProperties(weight=weight))).get_charmap().keys()
+        for weight in ("normal", "bold")
+    )
+    return upright & bold
 
 
 def _style(name: str, colour: str, marker: int) -> Style:

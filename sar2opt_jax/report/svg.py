@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -29,7 +30,9 @@ def element(figure: Figure, *, name: str, description: str) -> str:
       description: for those who cannot see it; plain text, not yet escaped.
     """
     file = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
+        # The text stays text: the page's fonts have what the figure's lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = file.getvalue()
     text = re.sub(

@@ -119,6 +119,17 @@ def test_hostile_names_stay_text(fabricate):
     assert "alert(1)" in reader.text
 
 
+def test_charts_show_names_that_pictures_cannot(fabricate):
+    text = render(fabricate([("ddpm", 1000), ("generator", 1)], name="方法 $a$"))
+    (chart, *_) = re.findall(r'<svg class="chart".*?speed.*?</svg>', text[text.index('id="speed"') :], flags=re.S)
+    assert "方法 $a$" in re.sub(r"aria-label=\"[^\"]*\"", "", chart)
+
+
+def test_areas_are_those_of_the_colour_shift(fabricate, monkeypatch):
+    monkeypatch.setattr(page, "COLOUR_BLOCK", 5)
+    assert "Mean colours of areas of 5 x 5 pixels" in Reader(render(fabricate())).text
+
+
 def test_images_have_alternative_texts_and_tables_have_heads(full):
     reader = Reader(full)
     assert all(attrs["alt"] for attrs in reader.every("img"))

@@ -3,6 +3,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from sar2opt_jax.report import panels, sheets
@@ -74,6 +75,25 @@ def test_colour_shows_areas_and_a_bar_for_each_method(fabricate):
     assert names == ["Linear floor", "Original, 1,000 steps", "DDIM, 8 steps", "Student, 4 steps"]
     np.testing.assert_allclose([patch.get_width() for patch in bars.patches], [9, 8.5, 7, 5.5])
     assert "5.50 ΔE" in texts(figure)
+
+
+@pytest.mark.parametrize("name", ["a$\\frac$", "a$b$", "方法\nb"])
+def test_names_are_drawn_as_they_are_as_far_as_the_font_goes(fabricate, name):
+    results = fabricate([("ddpm", 1000), ("lcm", 4)], name=name, ids=[name] * 4)
+    sheet = sheets.make(results, figure_steps=8, rows=2)
+    figures = [
+        panels.draw(sheet.samplers),
+        panels.draw(sheet.examples),
+        panels.colour(sheet.colours, results, figure_steps=8),
+    ]
+    for figure in figures:
+        assert rendered(figure).size
+        assert not any(text.get_parse_math() for text in figure.findobj(Text))
+    expected = name.replace("方法\n", "?? ")
+    assert f"rank 1 of 4 · {expected}" in texts(figures[1])
+    (bars,) = (axes for axes in figures[2].axes if axes.patches)
+    label = bars.get_yticklabels()[-1].get_text()
+    assert label == f"{expected[0].upper()}{expected[1:]}, 4 steps"
 
 
 def test_colour_without_its_measure_shows_the_areas_alone(fabricate):

@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from sar2opt_jax.report import curves, plots
@@ -101,6 +102,14 @@ def test_figures_can_do_with_few_methods_and_many(fabricate, methods):
     results = fabricate(methods)
     assert rendered(plots.steps(results)).size
     assert rendered(plots.speed(results)).size
+
+
+def test_names_are_no_formulas_and_what_the_font_lacks_is_a_question_mark(fabricate):
+    results = fabricate([("ddpm", 1000), ("generator", 1)], name="方$\\frac$")
+    for figure in (plots.steps(results), plots.speed(results)):
+        assert not any(text.get_parse_math() for text in figure.findobj(Text))
+        assert rendered(figure).size
+        assert "?$\\frac$" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 @pytest.mark.parametrize("psnr", [[np.inf] * 4, [np.nan, 16, 17, 18]])

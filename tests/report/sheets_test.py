@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from sar2opt_jax.evaluation import colour
 from sar2opt_jax.report import sheets
 
 
@@ -12,9 +14,21 @@ def test_blocks_are_mean_colours():
     np.testing.assert_array_equal(sheets.blocks(image), expected)
 
 
+def test_blocks_are_those_of_the_colour_shift(monkeypatch):
+    monkeypatch.setattr(colour, "COLOUR_BLOCK", 4)
+    assert sheets.blocks(np.zeros((1, 16, 24, 3), np.uint8)).shape == (1, 4, 6, 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_blocks_are_rounded_means(seed):
+    images = np.random.default_rng(seed).integers(0, 256, (2, 8, 16, 3), np.uint8)
+    expected = np.rint(images.reshape(2, 1, 8, 2, 8, 3).mean(axis=(2, 4)))
+    np.testing.assert_array_equal(sheets.blocks(images), expected)
+
+
 def test_blocks_drop_what_is_left_at_the_edges_and_take_small_images_whole():
     assert sheets.blocks(np.zeros((2, 19, 33, 3), np.uint8)).shape == (2, 2, 4, 3)
-    assert sheets.blocks(np.full((1, 5, 12, 3), 7, np.uint8)).shape == (1, 1, 1, 3)
+    assert sheets.blocks(np.full((1, 5, 12, 3), 7, np.uint8)).tolist() == [[[[7, 7, 7]]]]
 
 
 def test_the_first_of_several_radar_channels_is_shown(fabricate):

@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from sar2opt_jax.report import story
+from sar2opt_jax.report import story, tables
 
 
 def told(results) -> dict[str, story.Headline]:
@@ -17,18 +19,37 @@ def test_the_headline_method_is_set_against_its_natural_rivals(fabricate):
     )
     assert found["Speed-up"].text.endswith("against the original in 1,000 steps: 20.0 ms per image instead of 5,000.")
     assert found["Colour shift"].text == "Student, 4 steps; the original in 1,000 steps has 8.50. Lower is better."
-    assert "DDIM in 4 steps has 0.62" in found["LPIPS"].text
+    assert "DDIM in 4 steps has 0.620" in found["LPIPS"].text
 
 
-def test_a_distance_of_sets_is_a_headline_of_enough_images_only(fabricate):
-    few, enough = (told(fabricate(count=count)) for count in (255, 256))
-    assert "Fréchet (AlexNet)" not in few
-    assert "DDIM in 4 steps has 97.0" in enough["Fréchet (AlexNet)"].text
+@pytest.mark.parametrize(
+    ("distances", "keys", "count", "label"),
+    [
+        (("fid",), ("psnr", "lpips_alexnet", "sharpness"), 2047, "LPIPS"),
+        (("fid",), ("psnr", "lpips_alexnet", "sharpness"), 2048, "FID"),
+        (("fid", "frechet_alexnet"), ("psnr", "sharpness"), 2047, "Fréchet (AlexNet)"),
+        (("frechet_alexnet",), ("psnr", "lpips_alexnet", "sharpness"), 255, "LPIPS"),
+        (("frechet_alexnet",), ("psnr", "lpips_alexnet", "sharpness"), 256, "Fréchet (AlexNet)"),
+        (("frechet_alexnet",), ("psnr", "sharpness"), 16, "Sharpness"),
+    ],
+)
+def test_distance_between_sets_is_a_headline_of_enough_images_only(fabricate, distances, keys, count, label):
+    found = story.headlines(fabricate(count=count, keys=keys, distances=distances))
+    assert [headline.label for headline in found][:3] == ["PSNR", "Speed-up", label]
+    assert len({headline.label for headline in found}) == len(found)
 
 
-def test_a_name_with_a_comma_stays_whole(fabricate):
-    texts = [h.text for h in told(fabricate([("ddim", 1), ("generator", 1)], name="theirs, old")).values()]
-    assert any("; theirs, old, DDIM in 1 step has" in text for text in texts)
+def test_names_may_hold_a_comma(fabricate):
+    results = fabricate([("ddpm", 1000), ("ddim", 4), ("lcm", 4)], name="b, tuned")
+    assert "; b, tuned, DDIM in 4 steps has" in told(results)["LPIPS"].text
+    (table,) = tables.by_group(dataclasses.replace(results, groups={"season": list("abab")}), figure_steps=4)["season"][
+        :1
+    ]
+    assert [tuple(head) for head in table.heads[2:]] == [
+        ("Original", "1,000 steps"),
+        ("b, tuned, DDIM", "4 steps"),
+        ("B, tuned", "4 steps"),
+    ]
 
 
 def test_a_difference_that_may_be_none_is_called_so(fabricate):

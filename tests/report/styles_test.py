@@ -1,3 +1,5 @@
+import pytest
+
 from sar2opt_jax.report import styles
 
 
@@ -20,3 +22,10 @@ def test_series_beyond_the_palette_differ_by_their_markers(fabricate):
     looks = styles.styles(results)
     drawn = [(look.colour, look.marker) for name, look in looks.items() if name.startswith("Net")]
     assert len(set(drawn)) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Colour shift (ΔE) ↑ −1 ∞ …", None), ("图 1", "? 1"), ("a\nb\tc", "a b c"), ("\x07🛰", "??")]
+)
+def test_what_the_font_lacks_becomes_a_question_mark(text, expected):
+    assert styles.legible(text) == (text if expected is None else expected)
