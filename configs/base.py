@@ -169,7 +169,7 @@ def _gf3(config: Config) -> None:
 
 
 def _simulated(config: Config) -> None:
-    """The embedded dataset and a network that two CPU cores train in ten minutes."""
+    """The embedded dataset and a network that two CPU cores train in minutes."""
     config.data.name = "simulated"
     config.data.image_size = 32
     config.model.widths = (32, 64, 64)

@@ -1,6 +1,6 @@
 """A baseline: two U-Nets, there and back, that learn from radar and optical images without their pairing (CycleGAN).
 
-    python -m sar2opt_jax.main --config=configs/cyclegan.py         # embedded data, two CPU cores, about an hour
+    python -m sar2opt_jax.main --config=configs/cyclegan.py         # embedded data, on a CPU
     python -m sar2opt_jax.main --config=configs/cyclegan.py:sen12   # SEN1-2 at 256 x 256, the network of the teacher
 
 As many optimiser steps as teacher and student of configs/acd.py take together, with the same presets.

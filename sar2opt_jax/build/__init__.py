@@ -15,6 +15,7 @@ from sar2opt_jax.comparison import Comparison
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.diffusion import losses, times
+from sar2opt_jax.diffusion.translation import KINDS
 from sar2opt_jax.engine import checkpoint, parallel
 from sar2opt_jax.experiment import Experiment, StagePlan, TrainSettings
 from sar2opt_jax.exports import DTYPES, schedule, unet
@@ -174,6 +175,8 @@ def check(config: Config) -> None:
     if keep is not None and keep % max(save, 1):
         raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
     _choose("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
+    for name in config.evaluation.teacher_samplers:
+        _choose("evaluation.teacher_samplers", name, KINDS["teacher"])
     check_evaluation(config.evaluation)
     noise_schedule = schedule(config.schedule)
     noise_schedule.check_prediction(config.model.prediction)

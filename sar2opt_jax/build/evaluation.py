@@ -5,7 +5,7 @@ from pathlib import Path
 from sar2opt_jax.build.optimizers import Config
 from sar2opt_jax.build.stages import STAGES
 from sar2opt_jax.comparison import EvaluationSettings, Place
-from sar2opt_jax.diffusion.translation import KINDS, Method
+from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.results import SAMPLER_TITLES
 from sar2opt_jax.interop.inception import load_inception
@@ -52,9 +52,6 @@ def check_evaluation(config: Config) -> None:
             raise ValueError(f"evaluation.{name} must be at least 1; got {config[name]}.")
     if config.floor_window < 1 or config.floor_window % 2 == 0:
         raise ValueError(f"evaluation.floor_window must be odd and positive; got {config.floor_window}.")
-    for name in config.teacher_samplers:
-        if name not in KINDS["teacher"]:
-            raise ValueError(f"Unknown evaluation.teacher_samplers {name!r}; known: {', '.join(KINDS['teacher'])}.")
 
 
 def evaluation_settings(config: Config) -> EvaluationSettings:

@@ -154,7 +154,8 @@ def _measure(
 
 def _all_alike(images: Images, count: int) -> bool:
     """Whether there are several images and all are the same; ends with the first that differs."""
-    return count > 1 and all(np.array_equal(images([0]), images([i])) for i in range(1, count))
+    first = images([0])
+    return count > 1 and all(np.array_equal(first, images([i])) for i in range(1, count))
 
 
 def _summary(result: Result) -> str:
