@@ -21,11 +21,11 @@ from typing import Any
 
 from absl import logging
 
-from sar2opt_jax import exports
-from sar2opt_jax.diffusion.translation import Method
+from sar2opt_jax import export as exports
 from sar2opt_jax.engine import checkpoint
 from sar2opt_jax.interop import architecture, diffusers, folder, scheduler, settings, shapes, tensors
 from sar2opt_jax.interop.architecture import Architecture
+from sar2opt_jax.translator import Method
 
 STAGES = ("teacher", "distill", "adversarial")
 """Those of diffusion models, which is what diffusers can sample."""

@@ -9,10 +9,10 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from sar2opt_jax import build
 from sar2opt_jax.engine.checkpoint import SaveError
 from sar2opt_jax.engine.lock import WorkdirError
 from sar2opt_jax.engine.loop import Interrupted
+from sar2opt_jax.run import plan
 
 INTERRUPTED_STATUS = 75
 """Exit status of a run that a signal stopped after saving (EX_TEMPFAIL): run the same command again to go on."""
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
         jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     show_log(verbose=jax.process_index() == 0)
     try:
-        experiment = build.experiment(_CONFIG.value, workdir=_WORKDIR.value)
+        experiment = plan.experiment(_CONFIG.value, workdir=_WORKDIR.value)
         contenders = experiment.comparison.contenders() if _MODE.value == "evaluate" else []
         replayed = parse_step(_REPLAY.value) if _MODE.value == "replay" else None
     except (ValueError, OSError) as error:

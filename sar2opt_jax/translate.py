@@ -20,9 +20,8 @@ from absl import app, flags, logging
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from sar2opt_jax import exports
+from sar2opt_jax import export as exports
 from sar2opt_jax.data.scaling import to_float, to_uint8
-from sar2opt_jax.diffusion.translation import Method, Translator
 
 _MODEL = flags.DEFINE_string("model", None, "A workdir, a stage's directory in it, or one checkpoint.")
 _INPUT = flags.DEFINE_string("input", None, "A PNG file, or a folder of them.")
@@ -37,8 +36,6 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; another seed gives anothe
 _STAGE = flags.DEFINE_string(
     "stage", None, "teacher, distill, adversarial, pix2pix or cyclegan; default the last one of the workdir."
 )
-
-USUAL_SAMPLERS = {"teacher": "ddim", "student": "lcm", "generator": "direct"}
 
 FAILURES = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, jax.errors.JaxRuntimeError)
 """What a bad file leads to: unreadable, of the wrong kind, broken (PIL's SyntaxError), too large, out of memory."""
@@ -93,20 +90,6 @@ def plan(source: Path, target: Path) -> dict[Path, Path]:
     return planned
 
 
-def choose_method(translator: Translator, *, sampler: str | None, steps: int | None) -> Method:
-    """The method asked for, what is left open filled in with what suits the network.
-
-    Raises:
-      ValueError: for a sampler or a number of steps that the network does not have.
-    """
-    sampler = sampler or USUAL_SAMPLERS[translator.kind]
-    if steps is None:
-        steps = {"lcm": 4, "direct": 1, "ddpm": translator.schedule.num_steps}.get(sampler, 50)
-    method = Method(sampler=sampler, num_steps=steps)
-    translator.timesteps(method)
-    return method
-
-
 def translate(
     model: exports.LoadedModel,
     planned: Mapping[Path, Path],
@@ -130,7 +113,7 @@ def translate(
     Raises:
       ValueError: for a method that does not fit the network, or a network that takes several SAR channels.
     """
-    method = choose_method(model.translator, sampler=sampler, steps=steps)
+    method = model.translator.method(sampler=sampler, num_steps=steps)
     if (channels := model.meta["sar"]["channels"]) != 1:
         raise ValueError(f"The model takes {channels} SAR channels; a grey PNG file holds one.")
     sample = jax.jit(functools.partial(model.translator, method=method))

@@ -14,7 +14,7 @@ Arrays are ``[batch, height, width, channel]``, images in [-1, 1]:
 =========  ==========================================================================
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -43,6 +43,8 @@ class Batch(NamedTuple):
 
 Model = Callable[[Params, Array, Array, Array], Array]
 """``model(params, x_t, t, sar)``: the raw output of the U-Net, shaped like ``x_t``, float32."""
+Generator = Callable[[Params, Array], Array]
+"""``generator(params, condition)``: images in [-1, 1] in one evaluation, without noise."""
 Denoiser = Callable[[Array, Array], Array]
 """``denoise(x_t, t)``: an estimate of ``x_0``; all that a sampler sees of a network and its condition."""
 Noise = Callable[[Array], Array]
@@ -94,6 +96,17 @@ class Stage(Protocol[StateT]):
         """What the next stage, evaluation and translation load."""
         ...
 
-    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
-        """Translations of ``sar``, [batch, height, width, 3] in [-1, 1], for a person to look at."""
-        ...
+
+T = TypeVar("T")
+
+
+def check_known(what: str, name: str, known: Collection[str]) -> None:
+    """Raises ValueError for a name that is none of the known ones, and lists these."""
+    if name not in known:
+        raise ValueError(f"Unknown {what} {name!r}; known: {', '.join(known)}.")
+
+
+def look_up(what: str, name: str, table: Mapping[str, T]) -> T:
+    """The entry of a table of choices. Raises ValueError for an unknown name."""
+    check_known(what, name, table)
+    return table[name]

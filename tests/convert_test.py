@@ -8,10 +8,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from configs import acd
-from sar2opt_jax import build, convert, exports
+from sar2opt_jax import convert
+from sar2opt_jax import export as exports
 from sar2opt_jax.engine import checkpoint
 from sar2opt_jax.interop import tensors
 from sar2opt_jax.models.discriminator import Discriminator
+from sar2opt_jax.run import plan
 
 REFERENCE = Path(__file__).parent / "interop" / "reference"
 WEIGHTS = REFERENCE / "diffusion_pytorch_model.safetensors"
@@ -83,7 +85,7 @@ def test_the_description_is_that_of_a_run(tmp_path):
         config.model.update({"head_width": 4, "norm_groups": 2})
         config.schedule.update({"name": "cosine", "rescale_zero_snr": True})
         config.data.image_size = 16
-    expected = build.description(config, "adversarial", sar_channels=1)
+    expected = plan.description(config, "adversarial", sar_channels=1)
     source = {"data": "unknown", "preset": "converted from diffusion_pytorch_model.safetensors"}
     assert meta.pop("saved_by")["digests"]
     assert meta == expected | source | {"step": 0, "progress": {}}
@@ -97,8 +99,8 @@ def test_a_converted_teacher_is_one_for_the_next_stage(tmp_path):
     config.model.head_width, config.model.norm_groups = 4, 2
     config.model.prediction, config.schedule.rescale_zero_snr = "v", True
     config.teacher.export = str(tmp_path / "run")
-    export = build.teacher_export(config, sar_channels=1)
-    state = build.STAGES["distill"].make(config, 1).init(jax.random.key(0), export)
+    export = plan.teacher_export(config, sar_channels=1)
+    state = plan.STAGES["distill"].make(config, 1).init(jax.random.key(0), export)
     np.testing.assert_array_equal(state.teacher["conv_in"]["bias"], load_file(WEIGHTS)["conv_in.bias"])
 
 

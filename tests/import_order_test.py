@@ -7,37 +7,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROWS = {
+ROWS: dict[str, tuple[str, ...]] = {
     "types": (),
     "diffusion": ("types",),
     "models": ("types",),
     "stages": ("types", "diffusion"),
+    "translator": ("types", "diffusion"),
     "data": ("types",),
-    "interop": ("types",),
+    "metrics": ("types",),
     "engine": ("types",),
-    "scene": ("types", "data.scaling"),
-    "evaluation": ("types", "diffusion", "data.scaling", "engine.parallel"),
+    "export": ("types", "diffusion", "models", "translator", "engine.checkpoint"),
+    "interop": ("types",),
+    "evaluation": ("types", "data.scaling", "translator", "metrics", "engine.parallel"),
+    "report": ("types", "data.scaling", "metrics", "evaluation"),
+    "scene": ("types", "data.scaling", "translator", "export"),
 }
-ROWS["report"] = ("types", "data.scaling", "evaluation")
-ROOMS = tuple(ROWS)
-ROWS["exports"] = ROOMS
-ROWS["comparison"] = (*ROOMS, "exports")
-ROWS["experiment"] = (*ROOMS, "exports", "comparison")
-ROWS["build"] = (*ROOMS, "exports", "comparison", "experiment", "tfds_builders")
-COMMANDS = (
-    "build",
-    "experiment",
-    "exports",
-    "scene",
-    "interop",
-    "engine.loop",
-    "engine.checkpoint",
-    "engine.lock",
-    "data.scaling",
-    "diffusion.translation",
-)
-ROWS |= dict.fromkeys(("main", "translate", "convert", "demo"), COMMANDS)
-"""What each room, or file outside a room, may import of the project; a room's own files may import each other."""
+ROWS["run"] = (*ROWS, "tfds_builders")
+COMMANDS = ("run", "export", "scene", "interop", "translator", "data.scaling", "engine")
+ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)
+"""What each package, or module outside a package, may import; modules of one package may import each other."""
 PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")
 FILES = sorted(path.relative_to(ROOT) for name in PACKAGES[:3] for path in (ROOT / name).rglob("*.py"))
 
@@ -75,13 +63,13 @@ def test_file_imports_only_from_above(path):
         ("sar2opt_jax/models/made_up.py", "from sar2opt_jax.diffusion.schedule import Schedule"),
         ("sar2opt_jax/evaluation/made_up.py", "from sar2opt_jax.engine import loop"),
         ("sar2opt_jax/scene/made_up.py", "from sar2opt_jax.data import pipeline"),
-        ("sar2opt_jax/exports.py", "from sar2opt_jax import build"),
+        ("sar2opt_jax/export.py", "from sar2opt_jax.run import plan"),
         ("sar2opt_jax/main.py", "from sar2opt_jax.stages import teacher"),
         ("sar2opt_jax/types.py", "import sar2opt_jax"),
-        ("sar2opt_jax/build/__init__.py", "from configs import base"),
-        ("sar2opt_jax/build/made_up.py", "from sar2opt_jax import main"),
+        ("sar2opt_jax/run/plan.py", "from configs import base"),
+        ("sar2opt_jax/run/made_up.py", "from sar2opt_jax import main"),
         ("tfds_builders/made_up.py", "from sar2opt_jax.data import scaling"),
-        ("configs/made_up.py", "from sar2opt_jax import build"),
+        ("configs/made_up.py", "from sar2opt_jax import run"),
     ],
 )
 def test_checker_finds_violation(path, source):
@@ -96,8 +84,8 @@ def test_checker_finds_violation(path, source):
             "sar2opt_jax/evaluation/made_up.py",
             "from sar2opt_jax.data import scaling\nimport sar2opt_jax.engine.parallel",
         ),
-        ("sar2opt_jax/build/__init__.py", "from tfds_builders.prepare import prepare\nimport jax"),
-        ("sar2opt_jax/build/made_up.py", "from sar2opt_jax.build.stages import STAGES"),
+        ("sar2opt_jax/run/plan.py", "from tfds_builders.prepare import prepare\nimport jax"),
+        ("sar2opt_jax/run/made_up.py", "from sar2opt_jax.run.stages import STAGES"),
     ],
 )
 def test_checker_passes_what_is_allowed(path, source):

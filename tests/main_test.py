@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from configs.base import get_base
-from sar2opt_jax import build, exports, main, translate
+from sar2opt_jax import export as exports
+from sar2opt_jax import main, translate
 from sar2opt_jax.data.scaling import to_uint8
-from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.main import parse, parse_step
+from sar2opt_jax.run import plan
+from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Batch
 from tfds_builders.prepare import prepare
 
@@ -47,7 +49,7 @@ def smoke(data_dir, *, name="acd", stages=("teacher", "adversarial"), **changes)
 def finished(data_dir, tmp_path_factory):
     """The workdir of a finished run."""
     workdir = tmp_path_factory.mktemp("runs") / "acd-smoke"
-    build.experiment(smoke(data_dir), workdir=str(workdir)).train()
+    plan.experiment(smoke(data_dir), workdir=str(workdir)).train()
     return workdir
 
 
@@ -86,13 +88,13 @@ def test_losses_are_finite_and_the_teacher_was_trained(finished):
 def test_finished_run_is_not_run_again(finished, data_dir, monkeypatch):
     monkeypatch.setattr(DataParallel, "step", lambda *_: pytest.fail("a finished stage took a step"))
     before = (finished / "report" / "results.json").stat().st_mtime_ns
-    build.experiment(smoke(data_dir), workdir=str(finished)).train()
+    plan.experiment(smoke(data_dir), workdir=str(finished)).train()
     assert (finished / "report" / "results.json").stat().st_mtime_ns == before
 
 
 def test_given_teacher_replaces_the_first_stage(finished, data_dir, tmp_path):
     config = smoke(data_dir, name="distill", stages=("teacher", "distill"), teacher__export=str(finished))
-    build.experiment(config, workdir=str(tmp_path / "run")).train()
+    plan.experiment(config, workdir=str(tmp_path / "run")).train()
     assert not (tmp_path / "run" / "teacher").exists()
     assert steps_of(tmp_path / "run", "distill") == [2, 4]
 
@@ -111,7 +113,7 @@ def test_translate_takes_a_run(finished, tmp_path):
 def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
     config = smoke(data_dir, name=name, stages=(name,))
     config[name].num_steps = 4
-    experiment = build.experiment(config, workdir=str(tmp_path / "run"))
+    experiment = plan.experiment(config, workdir=str(tmp_path / "run"))
     experiment.train()
     assert steps_of(tmp_path / "run", name) == [2, 4]
     assert (tmp_path / "run" / "previews" / f"{name}_0000004.png").exists()
@@ -125,7 +127,7 @@ def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
     sar = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32)
     rngs = jax.random.split(jax.random.key(0), 2)
     translated = model.translator(model.params, sar, rngs, method=Method(sampler="direct", num_steps=1))
-    shown = experiment.plans[0].objective.preview({"unet": model.params}, sar, rngs[0])
+    shown = experiment.plans[0].translate({"unet": model.params}, sar, rngs[0])
     np.testing.assert_allclose(translated, shown, atol=1e-6)
     Image.fromarray(to_uint8(sar[0, :, :, 0])).save(tmp_path / "sar.png")
     planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
@@ -136,7 +138,7 @@ def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
 
 def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished, data_dir, tmp_path):
     config = smoke(data_dir, name="pix2pix", stages=("pix2pix",), teacher__export=str(finished))
-    experiment = build.experiment(config, workdir=str(tmp_path / "run"))
+    experiment = plan.experiment(config, workdir=str(tmp_path / "run"))
     assert [plan.name for plan in experiment.plans] == ["pix2pix"]
     assert {contender.name for contender in experiment.comparison.contenders()} == {"teacher"}
     objective, rng = experiment.plans[0].objective, jax.random.key(0)
@@ -145,7 +147,7 @@ def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished,
 
 
 def test_cyclegan_takes_radar_images_of_several_bands(data_dir):
-    stage = build.STAGES["cyclegan"].make(smoke(data_dir, name="cyclegan", stages=("cyclegan",)), 2)
+    stage = plan.STAGES["cyclegan"].make(smoke(data_dir, name="cyclegan", stages=("cyclegan",)), 2)
     state = stage.init(jax.random.key(0), None)
     rng = np.random.default_rng(0)
     optical, sar = (rng.uniform(-1, 1, (2, 32, 32, c)).astype(np.float32) for c in (3, 2))
@@ -159,17 +161,17 @@ def test_cyclegan_takes_radar_images_of_several_bands(data_dir):
 def test_teacher_of_another_network_is_refused(finished, data_dir):
     config = smoke(data_dir, teacher__export=str(finished), model__widths=(32, 64))
     with pytest.raises(ValueError, match=r"model.widths = \[32, 32\], this config asks for \[32, 64\]"):
-        build.experiment(config, workdir="runs/never")
+        plan.experiment(config, workdir="runs/never")
 
 
 def test_workdir_of_another_run_is_refused(finished, data_dir):
     with pytest.raises(ValueError, match="belongs to a run with schedule"):
-        build.experiment(smoke(data_dir, schedule__name="linear"), workdir=str(finished))
+        plan.experiment(smoke(data_dir, schedule__name="linear"), workdir=str(finished))
 
 
 def test_step_counts_and_logging_may_change(finished, data_dir):
     changed = smoke(data_dir, teacher__num_steps=10, train__log_every_steps=1)
-    build.experiment(changed, workdir=str(finished))
+    plan.experiment(changed, workdir=str(finished))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_step_counts_and_logging_may_change(finished, data_dir):
 )
 def test_bad_value_is_refused_before_anything_is_written(changes, message, data_dir, tmp_path):
     with pytest.raises(ValueError, match=message):
-        build.experiment(smoke(data_dir, **changes), workdir=str(tmp_path / "run"))
+        plan.experiment(smoke(data_dir, **changes), workdir=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -208,7 +210,7 @@ def test_run_keeps_the_checkpoints_that_its_config_names(data_dir, tmp_path, cap
     changes = {"train__save_every_steps": 2, "train__keep_checkpoints": 1, "train__keep_every_steps": 4}
     config = smoke(data_dir, stages=("teacher",), name="teacher", train__keep_best_metric="loss/teacher", **changes)
     with caplog.at_level("INFO", logger="sar2opt_jax"):
-        build.experiment(config, workdir=str(tmp_path / "run")).train()
+        plan.experiment(config, workdir=str(tmp_path / "run")).train()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     best = min(lines, key=lambda line: line["loss/teacher"])["step"]
     kept = {int(entry.name) for entry in (tmp_path / "run" / "teacher" / "checkpoints").iterdir()}
@@ -219,7 +221,7 @@ def test_run_keeps_the_checkpoints_that_its_config_names(data_dir, tmp_path, cap
 def test_restart_says_what_its_changed_settings_keep(finished, data_dir, tmp_path, caplog):
     shutil.copytree(finished, tmp_path / "run")
     with caplog.at_level("INFO", logger="sar2opt_jax"):
-        build.experiment(smoke(data_dir, train__loader_threads=5), workdir=str(tmp_path / "run")).train()
+        plan.experiment(smoke(data_dir, train__loader_threads=5), workdir=str(tmp_path / "run")).train()
     assert "Since the last start train.loader_threads was 2 and is 5: every batch stays the same" in caplog.text
     assert "evaluation" not in "".join(line for line in caplog.messages if line.startswith("Since"))
 
@@ -227,7 +229,7 @@ def test_restart_says_what_its_changed_settings_keep(finished, data_dir, tmp_pat
 def test_several_processes_are_told_how_long_to_wait_for_a_silent_one(monkeypatch):
     told = []
     monkeypatch.setattr("jax.distributed.initialize", lambda **settings: told.append(settings))
-    monkeypatch.setattr(build, "experiment", lambda *_, **__: (_ for _ in ()).throw(ValueError("far enough")))
+    monkeypatch.setattr(plan, "experiment", lambda *_, **__: (_ for _ in ()).throw(ValueError("far enough")))
     monkeypatch.setattr(main, "_MULTIHOST", SimpleNamespace(value=True))
     monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=None))
     monkeypatch.setattr(main, "_WORKDIR", SimpleNamespace(value=None))
@@ -241,20 +243,20 @@ def test_discriminator_that_shrinks_images_to_nothing_is_refused(name, data_dir,
     config = smoke(data_dir, name=name, stages=(name,))
     config[name].discriminator_widths = (8, 8, 8, 8, 8)
     with pytest.raises(ValueError, match=r"\(32 x 32\) must be at least 48 for a discriminator with 5 widths"):
-        build.experiment(config, workdir=str(tmp_path / "run"))
+        plan.experiment(config, workdir=str(tmp_path / "run"))
 
 
 def test_decay_that_is_not_known_is_refused(data_dir, tmp_path):
     config = smoke(data_dir)
     config.pix2pix.optimizer.decay = "step"
     with pytest.raises(ValueError, match=r"Unknown pix2pix.optimizer.decay 'step'; known: cosine, second_half"):
-        build.experiment(config, workdir=str(tmp_path / "run"))
+        plan.experiment(config, workdir=str(tmp_path / "run"))
 
 
 def test_missing_data_is_refused_with_the_way_out(tmp_path):
     config = smoke(str(tmp_path / "nowhere"), data__name="sen12")
     with pytest.raises(FileNotFoundError, match=r"python -m tfds_builders.prepare sen12"):
-        build.experiment(config, workdir=str(tmp_path / "run"))
+        plan.experiment(config, workdir=str(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_bad_flag_is_one_sentence(flag, message, monkeypatch):
 
 
 def test_step_is_replayed_with_its_ids(finished, data_dir, caplog):
-    experiment = build.experiment(smoke(data_dir), workdir=str(finished))
+    experiment = plan.experiment(smoke(data_dir), workdir=str(finished))
     with caplog.at_level("INFO", logger="sar2opt_jax"):
         experiment.replay("adversarial", 2)
     found = json.loads((finished / "replay" / "adversarial_0000002.json").read_text())
@@ -298,7 +300,7 @@ def test_nonfinite_run_names_rate_and_examples_and_how_to_replay(data_dir, tmp_p
     with pytest.raises(
         FloatingPointError, match=r"Learning rate .*; examples .+, .+, .+, .+\. To look at the step"
     ) as error:
-        build.experiment(config, workdir=str(tmp_path / "run")).train()
+        plan.experiment(config, workdir=str(tmp_path / "run")).train()
     assert "--mode=replay --replay=teacher:2" in str(error.value)
 
 
@@ -311,7 +313,7 @@ def test_step_to_replay_that_cannot_be_read_raises(text):
 @pytest.mark.parametrize("stage", ["teacher", "adversarial"])
 def test_either_network_alone_can_be_compared(finished, data_dir, tmp_path, stage, caplog):
     shutil.copytree(finished / stage, tmp_path / "run" / stage)
-    contenders = build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).comparison.contenders()
+    contenders = plan.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).comparison.contenders()
     name, other = ("teacher", "adversarial") if stage == "teacher" else ("student", "teacher")
     assert {contender.name for contender in contenders} == {name}
     assert f"expected {other}/checkpoints/STEP" in caplog.text
@@ -319,4 +321,4 @@ def test_either_network_alone_can_be_compared(finished, data_dir, tmp_path, stag
 
 def test_comparing_nothing_raises(data_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected teacher/checkpoints/STEP"):
-        build.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).comparison.contenders()
+        plan.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).comparison.contenders()

@@ -1,4 +1,3 @@
-import dataclasses
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -8,9 +7,10 @@ from absl import app, flags
 from absl.testing import flagsaver
 from PIL import Image, PngImagePlugin
 
-from sar2opt_jax import exports, translate
+from sar2opt_jax import export as exports
+from sar2opt_jax import translate
 from sar2opt_jax.diffusion.schedule import make_schedule
-from sar2opt_jax.diffusion.translation import Translator
+from sar2opt_jax.translator import Translator
 from sar2opt_jax.types import Array, Params
 
 MULTIPLE = 8
@@ -188,21 +188,6 @@ def test_paths_that_do_not_fit_are_refused(monkeypatch, tmp_path, source, target
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match=message):
         command(monkeypatch, tmp_path / source, tmp_path / target, loaded=model())
-
-
-def test_the_usual_method_suits_the_network():
-    teacher, student = model().translator, model(student=True).translator
-
-    def chosen(translator: Translator, sampler: str | None = None, steps: int | None = None) -> tuple[str, int]:
-        method = translate.choose_method(translator, sampler=sampler, steps=steps)
-        return method.sampler, method.num_steps
-
-    assert chosen(student) == ("lcm", 4)
-    assert chosen(student, steps=1) == ("lcm", 1)
-    assert chosen(dataclasses.replace(teacher, is_generator=True)) == ("direct", 1)
-    assert chosen(teacher) == ("ddim", 50)
-    assert chosen(teacher, "ddpm") == ("ddpm", 100)
-    assert chosen(teacher, "dpm_solver_pp", 8) == ("dpm_solver_pp", 8)
 
 
 @pytest.mark.parametrize(

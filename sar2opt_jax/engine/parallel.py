@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -122,11 +123,7 @@ def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, 
 
 def gradient_norms(grads: Mapping[str, PyTree]) -> Metrics:
     """``grad_norm/NETWORK``, the L2 norm of all gradients of each network."""
-    return {f"grad_norm/{name}": _norm(tree) for name, tree in grads.items()}
-
-
-def _norm(tree: PyTree) -> Array:
-    return jnp.sqrt(jnp.stack([jnp.sum(jnp.square(x)) for x in jax.tree.leaves(tree)]).sum())
+    return {f"grad_norm/{name}": optax.tree.norm(tree) for name, tree in grads.items()}
 
 
 def _mean_over_micro_batches(stage: Stage, state: PyTree, batch: Batch, rng: Array) -> tuple[PyTree, Metrics]:

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from sar2opt_jax.data.scaling import to_float, to_uint8
 from sar2opt_jax.evaluation.batches import Batches
-from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.results import Images, Result, Results
 from sar2opt_jax.evaluation.translations import VERSION, Contender, Examples, translate_missing
+from sar2opt_jax.metrics.linear_baseline import LinearFloor
 from sar2opt_jax.types import Array
 
 logger = logging.getLogger(__name__)

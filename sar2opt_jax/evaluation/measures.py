@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from sar2opt_jax.evaluation import colour, distances, inception, lpips, metrics
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.results import Images
+from sar2opt_jax.metrics import colour, distances, fidelity, inception, lpips
 from sar2opt_jax.types import Array, PyTree
 
 
@@ -41,7 +41,7 @@ class Measures:
 
     def check_image_size(self, side: int) -> None:
         """Raises ValueError for images that are too small to be measured so; see ``config.evaluation``."""
-        metrics.check_image_size(side, side)
+        fidelity.check_image_size(side, side)
         for network in self.lpips:
             if side < (smallest := lpips.MINIMUM_SIDE[network]):
                 raise ValueError(
@@ -75,7 +75,7 @@ class Measures:
         def load(positions: Sequence[int]) -> tuple[np.ndarray, ...]:
             # Scaled here: inside of a compiled function, equal images come out unequal in their last bit.
             image = images(positions)
-            return image, metrics.to_unit(image), metrics.to_unit(truth(positions))
+            return image, fidelity.to_unit(image), fidelity.to_unit(truth(positions))
 
         return Measured(*batches.apply(functools.partial(self._compute, params), load, count, progress=progress))
 
@@ -98,7 +98,7 @@ def _compute(
     params: Mapping[str, Any], image: Array, unit: Array, truth: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Metrics and features of a batch: the image as uint8, and both in [0, 1]."""
-    found = metrics.measure(unit, truth) | {"colour_shift": colour.colour_shift(unit, truth)}
+    found = fidelity.measure(unit, truth) | {"colour_shift": colour.colour_shift(unit, truth)}
     for network, weights in params["lpips"].items():
         found[f"lpips_{network}"] = lpips.lpips(weights, unit, truth, net=network)
     features = {}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from sar2opt_jax.diffusion.translation import Method
-from sar2opt_jax.evaluation.distances import bootstrap
+from sar2opt_jax.metrics.distances import bootstrap
+from sar2opt_jax.translator import Method
 
 Images = Callable[[Sequence[int]], np.ndarray]
 """From positions of examples to their images, [n, height, width, channel] uint8, read when they are asked for."""

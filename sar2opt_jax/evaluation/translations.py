@@ -16,11 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from sar2opt_jax.data.scaling import to_float, to_uint8
-from sar2opt_jax.diffusion.translation import Method, Translator
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.results import series, steps_text
 from sar2opt_jax.evaluation.surroundings import hardware
+from sar2opt_jax.translator import Method, Translator
 from sar2opt_jax.types import Array, Params
 
 logger = logging.getLogger(__name__)

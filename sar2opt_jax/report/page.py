@@ -12,8 +12,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from PIL import Image
 
-from sar2opt_jax.evaluation.colour import COLOUR_BLOCK
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results
+from sar2opt_jax.metrics.colour import COLOUR_BLOCK
 from sar2opt_jax.report import curves, plots, selection, sheets, story, styles, svg, tables, words
 from sar2opt_jax.report.sheets import Sheets
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from sar2opt_jax.evaluation.colour import COLOUR_BLOCK, low_pass
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results, steps_text
+from sar2opt_jax.metrics.colour import COLOUR_BLOCK, low_pass
 from sar2opt_jax.report import selection
 from sar2opt_jax.report.tables import method_text, number
 

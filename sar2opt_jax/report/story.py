@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sar2opt_jax.evaluation import inception, lpips
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results
+from sar2opt_jax.metrics import inception, lpips
 from sar2opt_jax.report import selection
 from sar2opt_jax.report.tables import interval_text, method_text, number, significant, steps_to_choose
 

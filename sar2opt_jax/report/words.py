@@ -5,8 +5,8 @@ It speaks of what is in the results only: a report on pix2pix alone has no word 
 
 from collections.abc import Iterable
 
-from sar2opt_jax.evaluation.distances import CONFIDENCE, RESAMPLES
 from sar2opt_jax.evaluation.results import SAMPLER_TITLES, Result, Results, steps_text
+from sar2opt_jax.metrics.distances import CONFIDENCE, RESAMPLES
 
 
 def shown(results: Results, *, figure_steps: int) -> str:

@@ -28,7 +28,7 @@ class AdversarialState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adversarial(Distillation):
-    """Adds a discriminator, which judges the student's f(x_t, t) against a real image; all else is distillation.
+    """Adds a discriminator of the student's f(x_t, t) and of real images; all else is distillation.
 
     Both updates of a step are taken at the same state, so the discriminator sees the student before its update.
 
@@ -59,12 +59,11 @@ class Adversarial(Distillation):
         goal = self.consistency(state.target, batch.sar)(pair.x_s, pair.s)
         # Student: at the discriminator as it is.
         differentiate = jax.grad(self.student_loss, has_aux=True)
-        judge = state.discriminator.params
-        student, (x_hat, metrics) = differentiate(state.student.params, judge, batch, pair, goal)
-        # Discriminator: at the very output that the student was judged by.
+        student, (x_hat, metrics) = differentiate(state.student.params, state.discriminator.params, batch, pair, goal)
+        # Discriminator: on the very output of the student's loss.
         real = {"target": goal, "optical": batch.optical}[self.real]
         differentiate = jax.grad(self.discriminator_loss, has_aux=True)
-        discriminator, more_metrics = differentiate(judge, batch, pair, real, x_hat)
+        discriminator, more_metrics = differentiate(state.discriminator.params, batch, pair, real, x_hat)
         return {"student": student, "discriminator": discriminator}, metrics | more_metrics
 
     def student_loss(
@@ -72,7 +71,7 @@ class Adversarial(Distillation):
     ) -> tuple[Array, tuple[Array, Metrics]]:
         """L_CD + w L_G, a scalar; and the student's f(x_t, t) with the metrics."""
         loss, (x_hat, metrics) = self.consistency_loss(student, batch, pair, goal)
-        logits = self.judge(discriminator, pair, x_hat, batch.sar)
+        logits = self.logits(discriminator, pair, x_hat, batch.sar)
         generator_loss = jnp.mean(ADVERSARIAL[self.adversarial_loss].generator(logits))
         metrics |= {"loss/generator": generator_loss}
         return loss + self.adversarial_weight * generator_loss, (x_hat, metrics)
@@ -81,8 +80,8 @@ class Adversarial(Distillation):
         self, discriminator: Params, batch: Batch, pair: Pair, real: Array, x_hat: Array
     ) -> tuple[Array, Metrics]:
         """The loss that the discriminator descends, with ``x_hat`` given."""
-        real_logits = self.judge(discriminator, pair, real, batch.sar)
-        fake_logits = self.judge(discriminator, pair, x_hat, batch.sar)
+        real_logits = self.logits(discriminator, pair, real, batch.sar)
+        fake_logits = self.logits(discriminator, pair, x_hat, batch.sar)
         loss = jnp.mean(ADVERSARIAL[self.adversarial_loss].discriminator(real_logits, fake_logits))
         return loss, {
             "loss/discriminator": loss,
@@ -90,7 +89,7 @@ class Adversarial(Distillation):
             "logits/fake": jnp.mean(fake_logits),
         }
 
-    def judge(self, discriminator: Params, pair: Pair, image: Array, sar: Array) -> Array:
+    def logits(self, discriminator: Params, pair: Pair, image: Array, sar: Array) -> Array:
         """Logits [batch] of an image, seen at time s beside the noisy image it was made from, seen at time t."""
         return self.discriminator(discriminator, pair.x_t, pair.t, image, pair.s, sar)
 

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from sar2opt_jax.diffusion import losses
-from sar2opt_jax.diffusion.generator import generate
 from sar2opt_jax.stages import patches
 from sar2opt_jax.stages.network import Network
-from sar2opt_jax.stages.patches import Judge
-from sar2opt_jax.types import Array, Batch, Export, Metrics, Model, Params
+from sar2opt_jax.stages.patches import PatchDiscriminator
+from sar2opt_jax.types import Array, Batch, Export, Generator, Metrics, Params
 
 
 class CycleGANState(NamedTuple):
@@ -43,11 +42,11 @@ class CycleGAN:
     is left out, as it is in the objective above.
 
     Attributes:
-      model: the U-Net of G, used as ``generate`` uses it.
-      backward_model: that of F, whose condition is the optical image and which puts out what radar images have.
+      generator: G, ``generator(params, sar)``, optical images in [-1, 1].
+      backward: F, ``backward(params, optical)``, radar images in [-1, 1].
       init_params: makes G's parameters from a key.
       init_backward: F's.
-      discriminator: ``judge(params, images)``, of optical and of radar images alike.
+      discriminator: of optical and of radar images alike.
       init_discriminator: makes the optical one's parameters from a key.
       init_sar_discriminator: the other's.
       optimizer: of every network, applied to the averaged gradients.
@@ -55,11 +54,11 @@ class CycleGAN:
       cycle_weight: lambda.
     """
 
-    model: Model
-    backward_model: Model
+    generator: Generator
+    backward: Generator
     init_params: Callable[[Array], Params]
     init_backward: Callable[[Array], Params]
-    discriminator: Judge
+    discriminator: PatchDiscriminator
     init_discriminator: Callable[[Array], Params]
     init_sar_discriminator: Callable[[Array], Params]
     optimizer: optax.GradientTransformation
@@ -77,37 +76,31 @@ class CycleGAN:
     def gradients(self, state: CycleGANState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
         """Gradients of all four networks over one share of a batch, at one state."""
         del rng  # Nothing is drawn.
-        optical_judge, sar_judge = state.discriminator.params, state.sar_discriminator.params
+        discriminators = state.discriminator.params, state.sar_discriminator.params
         # Generators, both at once: the cycles go through both.
         differentiate = jax.grad(self.generator_loss, argnums=(0, 1), has_aux=True)
         (generator, backward), ((optical, sar), metrics) = differentiate(
-            state.generator.params, state.backward.params, optical_judge, sar_judge, batch
+            state.generator.params, state.backward.params, *discriminators, batch
         )
-        # Discriminators: at the very images that the generators were judged by.
+        # Discriminators: on the very images of the generators' loss.
         differentiate = jax.grad(patches.discriminator_loss, has_aux=True)
-        settings = {"judge": self.discriminator, "loss": self.loss}
-        discriminator, optical_metrics = differentiate(optical_judge, batch.optical, optical, **settings)
-        sar_discriminator, sar_metrics = differentiate(sar_judge, batch.sar, sar, name="sar_", **settings)
+        settings = {"discriminator": self.discriminator, "loss": self.loss}
+        discriminator, optical_metrics = differentiate(discriminators[0], batch.optical, optical, **settings)
+        sar_discriminator, sar_metrics = differentiate(discriminators[1], batch.sar, sar, name="sar_", **settings)
         grads = dict(zip(NETWORKS, (generator, backward, discriminator, sar_discriminator), strict=True))
         return grads, metrics | optical_metrics | sar_metrics
 
     def generator_loss(
-        self, generator: Params, backward: Params, optical_judge: Params, sar_judge: Params, batch: Batch
+        self, generator: Params, backward: Params, discriminator: Params, sar_discriminator: Params, batch: Batch
     ) -> tuple[Array, tuple[tuple[Array, Array], Metrics]]:
         """The whole objective as the generators descend it, a scalar; and G(sar), F(optical) with the metrics."""
 
-        def to_sar(optical: Array) -> Array:
-            return generate(self.backward_model, backward, optical, channels=batch.sar.shape[-1])
-
-        def to_optical(sar: Array) -> Array:
-            return generate(self.model, generator, sar)
-
-        optical, sar = to_optical(batch.sar), to_sar(batch.optical)
+        optical, sar = self.generator(generator, batch.sar), self.backward(backward, batch.optical)
         metrics = {
-            "loss/generator": patches.generator_loss(self.discriminator(optical_judge, optical), loss=self.loss),
-            "loss/backward": patches.generator_loss(self.discriminator(sar_judge, sar), loss=self.loss),
-            "loss/sar_cycle": jnp.mean(losses.absolute_error(to_sar(optical), batch.sar)),
-            "loss/optical_cycle": jnp.mean(losses.absolute_error(to_optical(sar), batch.optical)),
+            "loss/generator": patches.generator_loss(self.discriminator(discriminator, optical), loss=self.loss),
+            "loss/backward": patches.generator_loss(self.discriminator(sar_discriminator, sar), loss=self.loss),
+            "loss/sar_cycle": jnp.mean(losses.absolute_error(self.backward(backward, optical), batch.sar)),
+            "loss/optical_cycle": jnp.mean(losses.absolute_error(self.generator(generator, sar), batch.optical)),
         }
         adversarial = metrics["loss/generator"] + metrics["loss/backward"]
         cycle = metrics["loss/sar_cycle"] + metrics["loss/optical_cycle"]
@@ -125,8 +118,3 @@ class CycleGAN:
             "backward": state.backward.params,
             "discriminator": state.discriminator.params,
         }
-
-    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
-        """Translations, the same for every key."""
-        del rng
-        return generate(self.model, export["unet"], sar)

@@ -11,7 +11,6 @@ from sar2opt_jax.diffusion import losses, times
 from sar2opt_jax.diffusion.consistency import consistency_function
 from sar2opt_jax.diffusion.samplers import ddim_step
 from sar2opt_jax.diffusion.schedule import Schedule
-from sar2opt_jax.diffusion.translation import Method, Translator
 from sar2opt_jax.stages import network
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.types import Array, Batch, Denoiser, Export, Metrics, Model, Params
@@ -43,7 +42,6 @@ class Distillation:
       target_decay: of the EMA target, after every step.
       sigma_data: d of the consistency function.
       export_target: export the EMA target instead of the student.
-      preview_steps: how many steps previews take.
     """
 
     model: Model
@@ -56,7 +54,6 @@ class Distillation:
     target_decay: float = 0.95
     sigma_data: float = 0.5
     export_target: bool = False
-    preview_steps: int = 4
 
     def start(self, export: Export | None) -> tuple[Network, Params, Params]:
         """Student, target and teacher before the first step: copies of the teacher in ``export``.
@@ -133,22 +130,6 @@ class Distillation:
     def exported(self, student: Network, target: Params) -> Export:
         """The student, or its target where the settings say so."""
         return {"unet": target if self.export_target else student.params}
-
-    @property
-    def translator(self) -> Translator:
-        """Samples the exported network."""
-        return Translator(
-            model=self.model,
-            schedule=self.schedule,
-            prediction=self.prediction,
-            solver_steps=self.solver_steps,
-            sigma_data=self.sigma_data,
-        )
-
-    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
-        """Translations in ``preview_steps`` steps."""
-        rngs = jax.random.split(rng, sar.shape[0])
-        return self.translator(export["unet"], sar, rngs, method=Method(sampler="lcm", num_steps=self.preview_steps))
 
 
 class DistillState(NamedTuple):

@@ -29,7 +29,7 @@ class Network(NamedTuple):
 
 def moving_average(average: Params, params: Params, decay: float | Array) -> Params:
     """Exponential moving average:  decay * average + (1 - decay) * params."""
-    return jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
+    return cast(Params, optax.incremental_update(params, average, step_size=1 - decay))
 
 
 def copy(params: Params) -> Params:

@@ -1,4 +1,4 @@
-"""What the GAN baselines share: losses on the logits of a discriminator that judges patches."""
+"""What the GAN baselines share: losses on the logits of a patch discriminator."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from sar2opt_jax.diffusion.losses import ADVERSARIAL
 from sar2opt_jax.types import Array, Metrics, Params
 
-Judge = Callable[[Params, Array], Array]
-"""``judge(params, images)``: logits [batch, any, any] of images [batch, height, width, any]."""
+PatchDiscriminator = Callable[[Params, Array], Array]
+"""``discriminator(params, images)``: logits [batch, any, any] of images [batch, height, width, any]."""
 
 
 def generator_loss(logits: Array, *, loss: str) -> Array:
@@ -22,22 +22,22 @@ def generator_loss(logits: Array, *, loss: str) -> Array:
 
 
 def discriminator_loss(
-    params: Params, real: Array, fake: Array, *, judge: Judge, loss: str, name: str = ""
+    params: Params, real: Array, fake: Array, *, discriminator: PatchDiscriminator, loss: str, name: str = ""
 ) -> tuple[Array, Metrics]:
     """What a discriminator descends, halved to slow it down relative to the generator (arXiv 1611.07004, section 3.3).
 
     Args:
       params: of the discriminator.
-      real: true images, with what they are judged beside, [batch, height, width, any].
+      real: true images, with their condition where the discriminator sees it, [batch, height, width, any].
       fake: generated ones, shaped like ``real``.
-      judge: the discriminator.
+      discriminator: from parameters and images to logits.
       loss: one of ``losses.ADVERSARIAL``.
       name: of the discriminator in the metrics, to tell two of them apart.
 
     Returns:
       The mean over patches and batch, a scalar, and metrics.
     """
-    real_logits, fake_logits = judge(params, real), judge(params, fake)
+    real_logits, fake_logits = discriminator(params, real), discriminator(params, fake)
     value = 0.5 * jnp.mean(ADVERSARIAL[loss].discriminator(real_logits, fake_logits))
     return value, {
         f"loss/{name}discriminator": value,

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from sar2opt_jax.diffusion import losses
-from sar2opt_jax.diffusion.generator import generate
 from sar2opt_jax.stages import patches
 from sar2opt_jax.stages.network import Network
-from sar2opt_jax.stages.patches import Judge
-from sar2opt_jax.types import Array, Batch, Export, Metrics, Model, Params
+from sar2opt_jax.stages.patches import PatchDiscriminator
+from sar2opt_jax.types import Array, Batch, Export, Generator, Metrics, Params
 
 
 class Pix2PixState(NamedTuple):
@@ -29,13 +28,13 @@ class Pix2Pix:
     """arg min_G max_D L_cGAN(G, D) + lambda L_L1(G) (arXiv 1611.07004, equation 4).
 
     The paper updates D, then G against the new D. Here both gradients are taken at one state, as in all stages: the
-    loop averages them over devices and micro-batches once. No noise goes into G: the paper's is dropout, of which it
-    finds the outputs to depend little, and this U-Net has none.
+    loop averages them over devices and micro-batches once. No noise goes into G: the paper's is dropout, which it finds
+    to matter little, and this U-Net has none.
 
     Attributes:
-      model: the U-Net, used as ``generate`` uses it.
+      generator: ``generator(params, sar)``, images [batch, height, width, 3] in [-1, 1].
       init_params: makes its parameters from a key.
-      discriminator: ``judge(params, images)`` of images with ``concat(sar, image)`` for channels.
+      discriminator: of images with ``concat(sar, image)`` for channels.
       init_discriminator: makes its parameters from a key.
       optimizer: of either network, applied to the averaged gradients.
       loss: one of ``losses.ADVERSARIAL``; ``non_saturating`` is the paper's.
@@ -43,9 +42,9 @@ class Pix2Pix:
       adversarial_weight: of L_cGAN in what G descends; 1 in the paper, 0 leaves a regression.
     """
 
-    model: Model
+    generator: Generator
     init_params: Callable[[Array], Params]
-    discriminator: Judge
+    discriminator: PatchDiscriminator
     init_discriminator: Callable[[Array], Params]
     optimizer: optax.GradientTransformation
     loss: str = "non_saturating"
@@ -66,20 +65,21 @@ class Pix2Pix:
         """Gradients of both networks over one share of a batch, at one state."""
         del rng  # Nothing is drawn.
         # Generator: at the discriminator as it is.
-        judge = state.discriminator.params
         differentiate = jax.grad(self.generator_loss, has_aux=True)
-        generator, (fake, metrics) = differentiate(state.generator.params, judge, batch)
-        # Discriminator: at the very images that the generator was judged by.
+        generator, (fake, metrics) = differentiate(state.generator.params, state.discriminator.params, batch)
+        # Discriminator: on the very images of the generator's loss.
         real, fake = (jnp.concatenate([batch.sar, image], axis=-1) for image in (batch.optical, fake))
         differentiate = jax.grad(patches.discriminator_loss, has_aux=True)
-        discriminator, more_metrics = differentiate(judge, real, fake, judge=self.discriminator, loss=self.loss)
+        discriminator, more_metrics = differentiate(
+            state.discriminator.params, real, fake, discriminator=self.discriminator, loss=self.loss
+        )
         return {"generator": generator, "discriminator": discriminator}, metrics | more_metrics
 
     def generator_loss(
         self, generator: Params, discriminator: Params, batch: Batch
     ) -> tuple[Array, tuple[Array, Metrics]]:
         """w L_cGAN + lambda L_L1, a scalar; and the generated images with the metrics."""
-        fake = generate(self.model, generator, batch.sar)
+        fake = self.generator(generator, batch.sar)
         logits = self.discriminator(discriminator, jnp.concatenate([batch.sar, fake], axis=-1))
         adversarial = patches.generator_loss(logits, loss=self.loss)
         l1 = jnp.mean(losses.absolute_error(fake, batch.optical))
@@ -97,8 +97,3 @@ class Pix2Pix:
     def export(self, state: Pix2PixState) -> Export:
         """The generator, and the discriminator."""
         return {"unet": state.generator.params, "discriminator": state.discriminator.params}
-
-    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
-        """Translations, the same for every key."""
-        del rng
-        return generate(self.model, export["unet"], sar)

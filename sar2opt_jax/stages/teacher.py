@@ -10,7 +10,6 @@ import optax
 
 from sar2opt_jax.diffusion import losses
 from sar2opt_jax.diffusion.schedule import Schedule
-from sar2opt_jax.diffusion.translation import Method, Translator
 from sar2opt_jax.stages import network
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.types import Array, Batch, Export, Metrics, Model, Params
@@ -47,7 +46,6 @@ class Teacher:
         learns to change an image's mean.
       input_perturbation: the network sees eps + this * eps', its target stays eps (arXiv 2301.11706).
       max_ema_decay: the moving average decays by min(max_ema_decay, (1 + n) / (10 + n)) at step n.
-      preview_steps: how many DDIM steps previews take.
     """
 
     model: Model
@@ -59,7 +57,6 @@ class Teacher:
     noise_offset: float = 0.0
     input_perturbation: float = 0.0
     max_ema_decay: float = 0.9999
-    preview_steps: int = 20
 
     def init(self, rng: Array, export: Export | None = None) -> TeacherState:
         """Fresh parameters, or those of ``export`` to go on from."""
@@ -111,13 +108,3 @@ class Teacher:
     def export(self, state: TeacherState) -> Export:
         """The moving average."""
         return {"unet": state.ema}
-
-    @property
-    def translator(self) -> Translator:
-        """Samples the exported network."""
-        return Translator(model=self.model, schedule=self.schedule, prediction=self.prediction)
-
-    def preview(self, export: Export, sar: Array, rng: Array) -> Array:
-        """Translations in ``preview_steps`` DDIM steps."""
-        rngs = jax.random.split(rng, sar.shape[0])
-        return self.translator(export["unet"], sar, rngs, method=Method(sampler="ddim", num_steps=self.preview_steps))

@@ -6,9 +6,9 @@ import pytest
 
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.diffusion.schedule import make_schedule
-from sar2opt_jax.diffusion.translation import Method, Translator
 from sar2opt_jax.evaluation import translations
 from sar2opt_jax.evaluation.translations import Contender
+from sar2opt_jax.translator import Method, Translator
 
 SIDE = 12
 SCHEDULE = make_schedule("cosine", num_steps=100)

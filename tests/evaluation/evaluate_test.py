@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sar2opt_jax.evaluation import evaluate
-from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.evaluation.measures import Measures
+from sar2opt_jax.metrics.linear_baseline import LinearFloor
 
 
 @pytest.fixture

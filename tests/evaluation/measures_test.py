@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from sar2opt_jax.evaluation import distances, lpips, measures, metrics
+from sar2opt_jax.evaluation import measures
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.measures import Measures
+from sar2opt_jax.metrics import distances, fidelity, lpips
 
 SIDE, COUNT = 32, 5
 
@@ -48,7 +49,7 @@ def test_every_image_is_measured_by_every_metric(measured, pictures):
     assert set(translated.metrics) == expected
     assert all(values.shape == (COUNT,) for values in translated.metrics.values())
     unit, wanted = (pictures[name] / np.float32(255) for name in ("translated", "truth"))
-    np.testing.assert_allclose(translated.metrics["psnr"], metrics.psnr(unit, wanted), rtol=1e-5)
+    np.testing.assert_allclose(translated.metrics["psnr"], fidelity.psnr(unit, wanted), rtol=1e-5)
     np.testing.assert_allclose(
         translated.metrics["lpips_alexnet"], lpips.lpips(random_alexnet(), unit, wanted), rtol=1e-4
     )

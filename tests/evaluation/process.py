@@ -10,11 +10,11 @@ import numpy as np
 
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.diffusion.schedule import make_schedule
-from sar2opt_jax.diffusion.translation import Method, Translator
 from sar2opt_jax.evaluation import evaluate
-from sar2opt_jax.evaluation.floor import LinearFloor
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.translations import Contender
+from sar2opt_jax.metrics.linear_baseline import LinearFloor
+from sar2opt_jax.translator import Method, Translator
 
 SIDE, COUNT = 12, 7
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.evaluation.results import Result, Results, series, steps_text
+from sar2opt_jax.translator import Method
 
 
 def result(sampler, steps, psnr, ms=None, *, kind=None, name="", **metrics):

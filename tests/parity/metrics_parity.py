@@ -6,17 +6,17 @@ import our_metrics
 import pytest
 import torch_metrics
 
-from sar2opt_jax.evaluation import colour, distances, inception, lpips, metrics
-from sar2opt_jax.interop import torch_file
-from sar2opt_jax.interop.inception import load_inception
-from sar2opt_jax.interop.lpips import NETS, load_lpips
+from sar2opt_jax.metrics import colour, distances, fidelity, inception, lpips
+from sar2opt_jax.metrics.weights import torch_file
+from sar2opt_jax.metrics.weights.inception import load_inception
+from sar2opt_jax.metrics.weights.lpips import NETS, load_lpips
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (37, 51)])
 def test_psnr_and_ssim_are_scikit_images(height, width):
     pair = our_metrics.pairs(height, width)
-    np.testing.assert_allclose(metrics.psnr(*pair), torch_metrics.psnr(*pair), rtol=1e-5)
-    np.testing.assert_allclose(metrics.ssim(*pair), torch_metrics.ssim(*pair), rtol=1e-5)
+    np.testing.assert_allclose(fidelity.psnr(*pair), torch_metrics.psnr(*pair), rtol=1e-5)
+    np.testing.assert_allclose(fidelity.ssim(*pair), torch_metrics.ssim(*pair), rtol=1e-5)
 
 
 def test_lab_and_ciede2000_are_scikit_images():

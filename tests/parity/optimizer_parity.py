@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers.optimization import get_cosine_schedule_with_warmup
 
-from sar2opt_jax.build.optimizers import optimizer
+from sar2opt_jax.run.optimizers import optimizer
 from sar2opt_jax.stages.network import Network
 
 SETTINGS = SimpleNamespace(

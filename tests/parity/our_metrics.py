@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sar2opt_jax.interop import inception
+from sar2opt_jax.metrics.weights import inception
 
 CLASSES = 1008
 """Outputs of the classifier on top of the published Inception-v3, which nothing here uses."""

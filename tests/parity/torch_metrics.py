@@ -19,7 +19,7 @@ import torch
 from our_metrics import CLASSES
 from torch import Tensor, nn
 
-from sar2opt_jax.interop.lpips import load_lpips
+from sar2opt_jax.metrics.weights.lpips import load_lpips
 
 LEVELS = {
     "alexnet": ((64, 11, 4, 2), "pool", (192, 5, 1, 2), "pool", (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1), "pool"),

@@ -3,8 +3,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from sar2opt_jax.diffusion.translation import Method
 from sar2opt_jax.evaluation.results import Result, Results
+from sar2opt_jax.translator import Method
 
 TEACHER = [("ddpm", 1000), ("ddim", 1), ("ddim", 4), ("ddim", 8), ("dpm_solver_pp", 8)]
 STUDENT = [("lcm", 1), ("lcm", 4)]

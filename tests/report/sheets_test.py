@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sar2opt_jax.evaluation import colour
+from sar2opt_jax.metrics import colour
 from sar2opt_jax.report import sheets
 
 

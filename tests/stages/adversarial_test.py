@@ -15,14 +15,14 @@ RNG = jax.random.key(0)
 
 
 @pytest.fixture
-def stage(convolution, critic, critic_params):
+def stage(convolution, discriminator, discriminator_params):
     return Adversarial(
         model=convolution,
         optimizer=optax.sgd(0.1),
         schedule=make_schedule("scaled_linear"),
         prediction="v",
-        discriminator=critic,
-        init_discriminator=lambda rng, teacher: critic_params,
+        discriminator=discriminator,
+        init_discriminator=lambda rng, teacher: discriminator_params,
     )
 
 
@@ -82,9 +82,9 @@ def test_the_discriminator_descends_its_loss_at_the_student_before_its_update(st
     pair, goal, x_hat = seen_by_the_discriminator(stage, state, batch)
     image = goal if real == "target" else batch.optical
 
-    def loss(critic_params):
+    def loss(params):
         real_logits, fake_logits = (
-            stage.discriminator(critic_params, pair.x_t, pair.t, judged, pair.s, batch.sar) for judged in (image, x_hat)
+            stage.discriminator(params, pair.x_t, pair.t, judged, pair.s, batch.sar) for judged in (image, x_hat)
         )
         return jnp.mean(ADVERSARIAL[name].discriminator(real_logits, fake_logits)), (real_logits, fake_logits)
 
@@ -145,11 +145,11 @@ def test_gradients_of_halves_average_to_those_of_the_batch(stage, state, batch):
     assert_trees_close(mean, (whole, metrics), rtol=1e-4, atol=1e-6)
 
 
-def test_update_moves_both_networks_then_the_target_and_never_the_teacher(stage, params, critic_params):
+def test_update_moves_both_networks_then_the_target_and_never_the_teacher(stage, params, discriminator_params):
     state = stage.init(RNG, {"unet": params})
     grads = {
         "student": jax.tree.map(jnp.ones_like, params),
-        "discriminator": jax.tree.map(jnp.ones_like, critic_params),
+        "discriminator": jax.tree.map(jnp.ones_like, discriminator_params),
     }
     new = stage.update(state, grads)
     assert new.step == 1
@@ -157,7 +157,7 @@ def test_update_moves_both_networks_then_the_target_and_never_the_teacher(stage,
         np.testing.assert_allclose(new.student.params[name], start - 0.1, atol=1e-6)
         np.testing.assert_allclose(new.target[name], start - 0.05 * 0.1, atol=1e-6)
         np.testing.assert_array_equal(new.teacher[name], start)
-    for name, start in critic_params.items():
+    for name, start in discriminator_params.items():
         np.testing.assert_allclose(new.discriminator.params[name], start - 0.1, atol=1e-6)
 
 
@@ -166,10 +166,6 @@ def test_export_hands_on_the_discriminator_too(stage, state):
     assert export.keys() == {"unet", "discriminator"}
     assert export["unet"] is state.student.params and export["discriminator"] is state.discriminator.params
     assert dataclasses.replace(stage, export_target=True).export(state)["unet"] is state.target
-
-
-def test_preview_is_made_of_images(stage, state, batch):
-    assert stage.preview(stage.export(state), batch.sar, RNG).shape == batch.optical.shape
 
 
 def test_a_step_has_its_recorded_numbers(stage, state, batch, assert_recorded):

@@ -45,7 +45,7 @@ def params() -> Params:
 
 
 @pytest.fixture
-def critic():
+def discriminator():
     """A discriminator: the mean of tanh(weight . (x_t, image, sar)) and a bias for each of both times."""
 
     def discriminator(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
@@ -56,7 +56,7 @@ def critic():
 
 
 @pytest.fixture
-def critic_params() -> Params:
+def discriminator_params() -> Params:
     rng = np.random.default_rng(2)
     return {
         "weight": jnp.asarray(rng.normal(size=(7, 5)), jnp.float32),
@@ -65,19 +65,19 @@ def critic_params() -> Params:
 
 
 @pytest.fixture
-def patch_judge():
+def patch_discriminator():
     """A discriminator of patches: tanh(weight . pixel) and a bias, in the mean over squares of 2 x 2 pixels."""
 
-    def judge(params: Params, images: Array) -> Array:
+    def discriminator(params: Params, images: Array) -> Array:
         logits = jnp.tanh(images @ params["weight"]).sum(axis=-1) + params["bias"].reshape(1, 1, 1)
         batch, height, width = logits.shape
         return logits.reshape(batch, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
 
-    return judge
+    return discriminator
 
 
 @pytest.fixture
-def judge_params():
+def patch_params():
     """Makes its parameters for images of some channels."""
 
     def make(channels: int) -> Params:

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import optax
 import pytest
 
 from sar2opt_jax.stages.cyclegan import NETWORKS, CycleGAN
+from sar2opt_jax.translator import generate
 
 RNG = jax.random.key(0)
 
@@ -22,21 +24,22 @@ def backward_params():
 
 
 @pytest.fixture
-def stage(convolution, params, backward_params, patch_judge, judge_params):
+def stage(convolution, params, backward_params, patch_discriminator, patch_params):
     return CycleGAN(
-        model=convolution,
-        backward_model=back,
+        generator=functools.partial(generate, convolution),
+        backward=functools.partial(generate, back, channels=1),
         init_params=lambda rng: params,
         init_backward=lambda rng: backward_params,
-        discriminator=patch_judge,
-        init_discriminator=lambda rng: judge_params(3),
-        init_sar_discriminator=lambda rng: judge_params(1),
+        discriminator=patch_discriminator,
+        init_discriminator=lambda rng: patch_params(3),
+        init_sar_discriminator=lambda rng: patch_params(1),
         optimizer=optax.sgd(0.1),
     )
 
 
 def to_optical(stage, generator, sar):
-    return jnp.tanh(stage.model(generator, jnp.zeros((4, 8, 8, 3)), jnp.zeros(4, jnp.int32), sar))
+    (model,) = stage.generator.args
+    return jnp.tanh(model(generator, jnp.zeros((4, 8, 8, 3)), jnp.zeros(4, jnp.int32), sar))
 
 
 def to_sar(backward, optical):
@@ -116,7 +119,7 @@ def test_update_moves_every_network_by_its_own_gradient(stage):
         assert_trees_close(getattr(new, name).params, expected, atol=1e-6)
 
 
-def test_init_takes_four_keys_and_each_network_has_its_own_maker(stage, params, backward_params, judge_params):
+def test_init_takes_four_keys_and_each_network_has_its_own_maker(stage, params, backward_params, patch_params):
     keys = []
 
     def kept(made):
@@ -126,8 +129,8 @@ def test_init_takes_four_keys_and_each_network_has_its_own_maker(stage, params, 
         stage,
         init_params=kept(params),
         init_backward=kept(backward_params),
-        init_discriminator=kept(judge_params(3)),
-        init_sar_discriminator=kept(judge_params(1)),
+        init_discriminator=kept(patch_params(3)),
+        init_sar_discriminator=kept(patch_params(1)),
     )
     state = stage.init(RNG, {"unet": {"kernel": jnp.zeros(1)}})
     assert len({str(key) for key in keys}) == 4
@@ -136,13 +139,13 @@ def test_init_takes_four_keys_and_each_network_has_its_own_maker(stage, params, 
     assert state.sar_discriminator.params["weight"].shape == (1, 5)
 
 
-def test_export_and_preview_are_of_the_way_there(stage, batch):
+def test_export_is_of_the_way_there(stage, batch):
     state = stage.init(RNG, None)
     export = stage.export(state)
     assert export["unet"] is state.generator.params and export["discriminator"] is state.discriminator.params
     assert export["backward"] is state.backward.params
     expected = to_optical(stage, state.generator.params, batch.sar)
-    np.testing.assert_allclose(stage.preview(export, batch.sar, RNG), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(stage.generator(export["unet"], batch.sar), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_step_has_its_recorded_numbers(stage, batch, assert_recorded):

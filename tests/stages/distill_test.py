@@ -172,14 +172,6 @@ def test_export_is_the_student_or_its_target(stage, params):
     assert dataclasses.replace(stage, export_target=True).export(state)["unet"] is state.target
 
 
-def test_preview_translates_with_the_export_at_the_stage_grid(stage, batch):
-    stage = dataclasses.replace(stage, model=knows_the_image("v"))
-    found = stage.preview({"unet": {"gain": jnp.float32(1)}}, batch.sar, RNG)
-    np.testing.assert_allclose(found, np.repeat(batch.sar, 3, axis=-1), atol=1e-4)
-    assert dataclasses.replace(stage, solver_steps=10, sigma_data=0.7).translator.solver_steps == 10
-    assert dataclasses.replace(stage, solver_steps=10, sigma_data=0.7).translator.sigma_data == 0.7
-
-
 def test_a_step_has_its_recorded_numbers(stage, batch, params, assert_recorded):
     state = stage.init(RNG, {"unet": params})
     state = state._replace(target=jax.tree.map(lambda x: x - 0.1, params))

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +9,18 @@ import pytest
 
 from sar2opt_jax.diffusion.losses import ADVERSARIAL
 from sar2opt_jax.stages.pix2pix import Pix2Pix
+from sar2opt_jax.translator import generate
 
 RNG = jax.random.key(0)
 
 
 @pytest.fixture
-def stage(convolution, params, patch_judge, judge_params):
+def stage(convolution, params, patch_discriminator, patch_params):
     return Pix2Pix(
-        model=convolution,
+        generator=functools.partial(generate, convolution),
         init_params=lambda rng: params,
-        discriminator=patch_judge,
-        init_discriminator=lambda rng: judge_params(4),
+        discriminator=patch_discriminator,
+        init_discriminator=lambda rng: patch_params(4),
         optimizer=optax.sgd(0.1),  # Shows gradients of a wrong scale, which Adam hides.
     )
 
@@ -26,7 +28,8 @@ def stage(convolution, params, patch_judge, judge_params):
 def translated(stage, generator, batch):
     """G(sar), written out."""
     t = jnp.zeros(4, jnp.int32)
-    return jnp.tanh(stage.model(generator, jnp.zeros((4, 8, 8, 3)), t, batch.sar))
+    (model,) = stage.generator.args
+    return jnp.tanh(model(generator, jnp.zeros((4, 8, 8, 3)), t, batch.sar))
 
 
 def logits(stage, discriminator, batch, image):
@@ -77,7 +80,9 @@ def test_without_adversarial_weight_it_is_the_regression_in_closed_form(stage, b
     # A network that is one number: d/dw |tanh(w sar) - optical| = sign(tanh(w sar) - optical) sar / cosh(w sar)^2.
     stage = dataclasses.replace(
         stage,
-        model=lambda params, x_t, t, sar: params["w"].reshape(1, 1, 1, 1) * jnp.repeat(sar, 3, axis=-1),
+        generator=functools.partial(
+            generate, lambda params, x_t, t, sar: params["w"].reshape(1, 1, 1, 1) * jnp.repeat(sar, 3, axis=-1)
+        ),
         init_params=lambda rng: {"w": jnp.float32(0.7)},
         adversarial_weight=0.0,
     )
@@ -94,7 +99,7 @@ def test_network_is_shown_no_image_at_time_zero(stage, batch):
         calls.append((x_t, t, sar))
         return params["kernel"].sum() * jnp.ones((4, 8, 8, 3))
 
-    stage = dataclasses.replace(stage, model=model)
+    stage = dataclasses.replace(stage, generator=functools.partial(generate, model))
     state = stage.init(RNG, None)
     stage.generator_loss(state.generator.params, state.discriminator.params, batch)
     ((x_t, t, sar),) = calls
@@ -107,39 +112,39 @@ def test_step_is_the_same_however_it_is_spread(stage, batch, assert_step_is_the_
     assert_step_is_the_same_however_spread(stage, batch, RNG)
 
 
-def test_update_moves_both_networks(stage, params, judge_params):
+def test_update_moves_both_networks(stage, params, patch_params):
     state = stage.init(RNG, None)
     grads = {
         "generator": jax.tree.map(jnp.ones_like, params),
-        "discriminator": jax.tree.map(lambda x: 2 * jnp.ones_like(x), judge_params(4)),
+        "discriminator": jax.tree.map(lambda x: 2 * jnp.ones_like(x), patch_params(4)),
     }
     new = stage.update(state, grads)
     assert new.step == 1
     for name, start in params.items():
         np.testing.assert_allclose(new.generator.params[name], start - 0.1, atol=1e-6)
-    for name, start in judge_params(4).items():
+    for name, start in patch_params(4).items():
         np.testing.assert_allclose(new.discriminator.params[name], start - 0.2, atol=1e-6)
 
 
-def test_init_takes_two_keys_and_nothing_from_other_stages(stage, params, judge_params):
+def test_init_takes_two_keys_and_nothing_from_other_stages(stage, params, patch_params):
     keys = []
 
     def kept(made):
         return lambda rng: keys.append(jax.random.key_data(rng).tolist()) or made
 
-    stage = dataclasses.replace(stage, init_params=kept(params), init_discriminator=kept(judge_params(4)))
+    stage = dataclasses.replace(stage, init_params=kept(params), init_discriminator=kept(patch_params(4)))
     state = stage.init(RNG, {"unet": {"kernel": jnp.zeros(1)}})
     assert len({str(key) for key in keys}) == 2
     assert state.step == 0 and state.generator.params is params
 
 
-def test_export_and_preview_are_of_the_generator(stage, batch):
+def test_export_is_of_the_generator(stage, batch):
     state = stage.init(RNG, None)
     export = stage.export(state)
     assert export.keys() == {"unet", "discriminator"}
     assert export["unet"] is state.generator.params and export["discriminator"] is state.discriminator.params
     expected = translated(stage, state.generator.params, batch)
-    np.testing.assert_allclose(stage.preview(export, batch.sar, RNG), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(stage.generator(export["unet"], batch.sar), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_step_has_its_recorded_numbers(stage, batch, assert_recorded):

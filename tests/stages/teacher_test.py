@@ -138,13 +138,6 @@ def test_init_owns_its_buffers_and_goes_on_from_an_export(teacher, params):
         assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(given))
 
 
-def test_preview_is_made_of_images_and_repeatable(teacher, batch, params):
-    first, second = (teacher.preview({"unet": params}, batch.sar, RNG) for _ in range(2))
-    assert first.shape == batch.optical.shape
-    assert np.abs(first).max() <= 1
-    np.testing.assert_array_equal(first, second)
-
-
 def test_a_step_has_its_recorded_numbers(teacher, batch, assert_recorded):
     teacher = dataclasses.replace(teacher, min_snr_gamma=5.0, noise_offset=0.1, input_perturbation=0.1)
     state = teacher.init(RNG)

@@ -1,0 +1,196 @@
+"""The evaluation of a run: which networks are compared, on what, and where the report goes."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from sar2opt_jax import export as exports
+from sar2opt_jax.data import pipeline
+from sar2opt_jax.data.examples import Examples
+from sar2opt_jax.engine import lock
+from sar2opt_jax.evaluation import evaluate
+from sar2opt_jax.evaluation.measures import Measures
+from sar2opt_jax.evaluation.translations import Contender, fingerprint
+from sar2opt_jax.metrics.linear_baseline import LinearFloor
+from sar2opt_jax.report import report
+from sar2opt_jax.translator import Method
+
+logger = logging.getLogger(__name__)
+
+EVALUATION_SEED = 0
+"""Of the evaluation's noise: the same for all runs, so that their reports can be compared."""
+MADE_BY = "made_by.json"
+"""Beside a report, written last: which config and networks it is of."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """What is compared, and on how much; see ``configs/base.py``, group ``evaluation``."""
+
+    split: str
+    num_examples: int
+    batch_size: int
+    methods: Mapping[str, list[Method]]  # by the kind of network: teacher, student, generator
+    measures: Measures
+    figure_steps: int
+    figure_rows: int
+    floor_window: int
+    floor_examples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a network to compare is found.
+
+    Attributes:
+      name: what it is called in the report.
+      path: a workdir, a stage's directory in one, or one checkpoint.
+      stage: which stage of a workdir; None takes the last one that has a checkpoint.
+      required: whether it is an error where it is missing; one of a run's own stages may not be trained yet.
+    """
+
+    name: str
+    path: str | os.PathLike[str]
+    stage: str | None = None
+    required: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A checked evaluation: nothing is written before ``run``.
+
+    Attributes:
+      workdir: the report goes to ``report/`` in it.
+      title: what the run is called in its report, such as ``acd:simulated``.
+      dataset: the name of its data.
+      config: the whole config as plain JSON, kept beside the results.
+      image_size: side of the images in pixels.
+      training_data: the split that the linear floor is fitted to.
+      evaluation_data: the split to evaluate on.
+      places: the networks.
+      settings: how they are compared.
+    """
+
+    workdir: Path
+    title: str
+    dataset: str
+    config: Mapping[str, Any]
+    image_size: int
+    training_data: pipeline.Source
+    evaluation_data: pipeline.Source
+    places: tuple[Place, ...]
+    settings: EvaluationSettings
+
+    def run(self, contenders: list[Contender]) -> None:
+        """Compares ``contenders`` and the linear floor on the evaluation split and writes ``report/``.
+
+        Raises:
+          lock.WorkdirError: where another evaluation is at work there, or it cannot be written to.
+        """
+        settings, directory = self.settings, self.workdir / "report"
+        with lock.hold(directory):
+            results = evaluate.run(
+                contenders,
+                Examples(self.evaluation_data, num_examples=settings.num_examples, image_size=self.image_size),
+                floor=self._floor,
+                measures=settings.measures,
+                directory=directory / "translations",
+                batch_size=settings.batch_size,
+                rng=jax.random.key(EVALUATION_SEED),
+            )
+            if results is not None:
+                made_by = directory / MADE_BY
+                made_by.unlink(missing_ok=True)
+                report.write(
+                    directory,
+                    results,
+                    title=self.title,
+                    dataset=self.dataset,
+                    split=settings.split,
+                    config=self.config,
+                    figure_steps=settings.figure_steps,
+                    rows=settings.figure_rows,
+                )
+                made_by.write_text(json.dumps(self._made_by(contenders), indent=1) + "\n")
+        # The others stay until then: a process that leaves brings the rest down.
+        multihost_utils.sync_global_devices("the report is written")
+        logger.info("The report is %s.", directory / "report.html")
+
+    def is_done(self, contenders: list[Contender]) -> bool:
+        """Whether the report that is there was made by exactly this config and of these networks.
+
+        All processes say the same.
+        """
+        same = False
+        if jax.process_index() == 0:
+            with contextlib.suppress(OSError, ValueError):  # Missing, or torn: then it is made again.
+                same = json.loads((self.workdir / "report" / MADE_BY).read_text()) == self._made_by(contenders)
+        return bool(multihost_utils.broadcast_one_to_all(np.int32(same)))
+
+    def _made_by(self, contenders: list[Contender]) -> dict[str, Any]:
+        return {"config": self.config, "networks": {c.name: c.identity for c in contenders}}
+
+    def _floor(self) -> LinearFloor:
+        settings = self.settings
+        fit = Examples(self.training_data, num_examples=settings.floor_examples, image_size=self.image_size).batch()
+        return LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
+
+    def contenders(self) -> list[Contender]:
+        """Every method of every network that is compared.
+
+        Raises:
+          FileNotFoundError: where a network that was asked for is missing, or none is trained yet.
+          ValueError: where a network does not fit the data, or a method the network.
+        """
+        contenders, missing = [], []
+        for place in self.places:
+            try:
+                contenders += self._contenders_of(place)
+            except FileNotFoundError as error:
+                if place.required:
+                    raise
+                missing.append(error)
+        if not contenders and missing:
+            raise missing[0]
+        for error in missing:
+            logger.warning("Compared without: %s", error)
+        return contenders
+
+    def check(self) -> None:
+        """Raises as ``contenders`` does, for networks that are not the run's own: before anything is trained."""
+        for place in self.places:
+            if place.required:
+                self._contenders_of(place)
+
+    def _contenders_of(self, place: Place) -> list[Contender]:
+        model = exports.load_model(place.path, stage=place.stage)
+        channels = pipeline.sar_channels(self.evaluation_data)
+        if model.meta["sar"]["channels"] != channels:
+            raise ValueError(
+                f"{place.name} ({place.path}) takes {model.meta['sar']['channels']} radar channel(s); "
+                f"{self.dataset} has {channels}."
+            )
+        if self.image_size % model.size_multiple:
+            raise ValueError(
+                f"{place.name} ({place.path}) takes images whose sides are multiples of {model.size_multiple} pixels; "
+                f"data.image_size is {self.image_size}."
+            )
+        about = {key: model.meta.get(key) for key in ("stage", "step", "model", "schedule", "consistency")}
+        identity = about | {"parameters": fingerprint(model.params)}
+        methods = self.settings.methods[model.translator.kind]
+        for method in methods:
+            try:
+                model.translator.timesteps(method)
+            except ValueError as error:
+                raise ValueError(f"{place.name} ({place.path}): {error}") from error
+        shared = {"name": place.name, "translator": model.translator, "params": model.params, "identity": identity}
+        return [Contender(method=method, **shared) for method in methods]

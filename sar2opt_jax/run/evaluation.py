@@ -1,0 +1,102 @@
+"""From a config to an evaluation: which networks, which methods, which measures."""
+
+from pathlib import Path
+
+from sar2opt_jax.evaluation.measures import Measures
+from sar2opt_jax.evaluation.results import SAMPLER_TITLES
+from sar2opt_jax.metrics.weights.inception import load_inception
+from sar2opt_jax.metrics.weights.lpips import load_lpips
+from sar2opt_jax.run.compare import EvaluationSettings, Place
+from sar2opt_jax.run.optimizers import Config
+from sar2opt_jax.run.stages import STAGES
+from sar2opt_jax.translator import Method
+
+RESERVED = frozenset(title.casefold() for title in (*SAMPLER_TITLES.values(), "Original", "Linear floor"))
+"""What methods are called in a report, and networks therefore cannot be."""
+
+
+def compared(config: Config, workdir: Path) -> tuple[Place, ...]:
+    """The networks of the report: of this run's stages those that translate best, then all others asked for.
+
+    Raises:
+      ValueError: for a further network without name or path, or two of one name.
+    """
+    places = []
+    if "teacher" in config.stages or config.teacher.export is not None:
+        path = config.teacher.export or workdir
+        places.append(Place(name="teacher", path=path, stage="teacher", required=False))
+    if (last := config.stages[-1]) != "teacher":
+        name = "student" if STAGES[last].kind == "student" else last
+        places.append(Place(name=name, path=workdir, stage=last, required=False))
+    for text in config.evaluation.models:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise ValueError(f"evaluation.models are NAME=PATH, such as CD=runs/distill-simulated; got {text!r}.")
+        places.append(Place(name=name, path=path))
+    taken = set(RESERVED)
+    for place in places:
+        if (name := place.name.casefold()) in taken:  # Some file systems do not tell large letters from small ones.
+            raise ValueError(
+                f"Two networks to compare are called {place.name!r}, or it is the name of a sampler; evaluation.models "
+                "must give another one."
+            )
+        taken.add(name)
+    return tuple(places)
+
+
+def check_evaluation(config: Config) -> None:
+    """Raises ValueError for a group ``evaluation`` whose report could not be made, before anything is trained."""
+    counts = ("num_examples", "batch_size", "original_steps", "figure_steps", "figure_rows", "floor_examples")
+    for name in counts:
+        if config[name] < 1:
+            raise ValueError(f"evaluation.{name} must be at least 1; got {config[name]}.")
+    if config.floor_window < 1 or config.floor_window % 2 == 0:
+        raise ValueError(f"evaluation.floor_window must be odd and positive; got {config.floor_window}.")
+
+
+def evaluation_settings(config: Config) -> EvaluationSettings:
+    """What the report compares, and by which measures.
+
+    Raises:
+      ValueError: where the weights of a measure are damaged, or images are too small for it.
+      FileNotFoundError: where those of FID are not where the config says.
+    """
+    settings = config.evaluation
+    teacher = [Method(sampler="ddpm", num_steps=settings.original_steps)]
+    for sampler in settings.teacher_samplers:
+        steps = sorted({*settings.teacher_steps, settings.figure_steps})
+        teacher += [Method(sampler=sampler, num_steps=n) for n in steps]
+    return EvaluationSettings(
+        methods={
+            "teacher": list(dict.fromkeys(teacher)),
+            "student": [Method(sampler="lcm", num_steps=n) for n in settings.student_steps],
+            "generator": [Method(sampler="direct", num_steps=1)],
+        },
+        measures=measures(settings, image_size=config.data.image_size),
+        split=settings.split,
+        num_examples=settings.num_examples,
+        batch_size=settings.batch_size,
+        figure_steps=settings.figure_steps,
+        figure_rows=settings.figure_rows,
+        floor_window=settings.floor_window,
+        floor_examples=settings.floor_examples,
+    )
+
+
+def measures(config: Config, *, image_size: int) -> Measures:
+    """What is measured, by the weights that are at hand; config is the group ``evaluation``."""
+    weights, remarks = {}, []
+    for network in config.lpips:
+        try:
+            weights[network] = load_lpips(network)
+        except FileNotFoundError as error:
+            remarks.append(f"LPIPS on {network} was not measured. {error}")
+    if config.fid_weights is None:
+        remarks.append(
+            "FID and KID were not measured: they are defined with the weights of one published file, "
+            "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
+        )
+    inception = None if config.fid_weights is None else load_inception(Path(config.fid_weights).expanduser())
+    found = Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
+    found.check_image_size(image_size)
+    return found

@@ -1,0 +1,158 @@
+"""From a config to a stage: which networks, which optimiser, which settings."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from sar2opt_jax.export import DTYPES, as_model, schedule, unet
+from sar2opt_jax.models.discriminator import Discriminator, from_unet
+from sar2opt_jax.models.init import fresh_params, init_params
+from sar2opt_jax.models.patchgan import PatchGAN
+from sar2opt_jax.run.optimizers import Config, optimizer
+from sar2opt_jax.stages.adversarial import Adversarial
+from sar2opt_jax.stages.cyclegan import CycleGAN
+from sar2opt_jax.stages.distill import Distill
+from sar2opt_jax.stages.patches import PatchDiscriminator
+from sar2opt_jax.stages.pix2pix import Pix2Pix
+from sar2opt_jax.stages.teacher import Teacher
+from sar2opt_jax.translator import generate
+from sar2opt_jax.types import Array, Model, Params, Stage
+
+
+def _teacher(config: Config, sar_channels: int) -> Teacher:
+    settings = config.teacher
+    model, init_network = _network(config, settings.dtype, sar_channels=sar_channels)
+    return Teacher(
+        model=model,
+        init_params=init_network,
+        optimizer=optimizer(settings.optimizer, num_steps=settings.num_steps),
+        schedule=schedule(config.schedule),
+        prediction=config.model.prediction,
+        min_snr_gamma=settings.min_snr_gamma,
+        noise_offset=settings.noise_offset,
+        input_perturbation=settings.input_perturbation,
+        max_ema_decay=settings.max_ema_decay,
+    )
+
+
+def _distill(config: Config, sar_channels: int) -> Distill:
+    del sar_channels  # The teacher's parameters know.
+    return Distill(**_distill_settings(config))
+
+
+def _adversarial(config: Config, sar_channels: int) -> Adversarial:
+    module = Discriminator(unet=unet(config.model, dtype=config.distill.dtype))
+
+    def init_discriminator(rng: Array, teacher: Params) -> Params:
+        fresh = init_params(module, rng, image_size=config.data.image_size, sar_channels=sar_channels)
+        return from_unet(teacher, fresh)
+
+    return Adversarial(
+        **_distill_settings(config),
+        discriminator=lambda params, *inputs: cast(Array, module.apply({"params": params}, *inputs)),
+        init_discriminator=init_discriminator,
+        adversarial_loss=config.adversarial.loss,
+        adversarial_weight=config.adversarial.weight,
+        real=config.adversarial.real,
+    )
+
+
+def _distill_settings(config: Config) -> dict[str, Any]:
+    settings = config.distill
+    return {
+        "model": as_model(unet(config.model, dtype=settings.dtype)),
+        "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
+        "schedule": schedule(config.schedule),
+        "prediction": config.model.prediction,
+        "solver_steps": settings.solver_steps,
+        "loss": settings.loss,
+        "huber_c": settings.huber_c,
+        "target_decay": settings.target_decay,
+        "sigma_data": settings.sigma_data,
+        "export_target": settings.export_target,
+    }
+
+
+def _pix2pix(config: Config, sar_channels: int) -> Pix2Pix:
+    settings = config.pix2pix
+    model, init_generator = _network(config, settings.dtype, sar_channels=sar_channels)
+    discriminator, init_discriminator = _patch_discriminator(config, settings, channels=sar_channels + 3)
+    return Pix2Pix(
+        generator=functools.partial(generate, model),
+        init_params=init_generator,
+        discriminator=discriminator,
+        init_discriminator=init_discriminator,
+        optimizer=optimizer(settings.optimizer, num_steps=settings.num_steps),
+        loss=settings.loss,
+        l1_weight=settings.l1_weight,
+        adversarial_weight=settings.adversarial_weight,
+    )
+
+
+def _cyclegan(config: Config, sar_channels: int) -> CycleGAN:
+    settings = config.cyclegan
+    model, init_generator = _network(config, settings.dtype, sar_channels=sar_channels)
+    # The way back: the optical image is the condition, what comes out has the channels of a radar image.
+    backward_model, init_backward = _network(config, settings.dtype, sar_channels=3, out_channels=sar_channels)
+    discriminator, init_discriminator = _patch_discriminator(config, settings, channels=3)
+    _, init_sar_discriminator = _patch_discriminator(config, settings, channels=sar_channels)
+    return CycleGAN(
+        generator=functools.partial(generate, model),
+        backward=functools.partial(generate, backward_model, channels=sar_channels),
+        init_params=init_generator,
+        init_backward=init_backward,
+        discriminator=discriminator,
+        init_discriminator=init_discriminator,
+        init_sar_discriminator=init_sar_discriminator,
+        optimizer=optimizer(settings.optimizer, num_steps=settings.num_steps),
+        loss=settings.loss,
+        cycle_weight=settings.cycle_weight,
+    )
+
+
+def _network(
+    config: Config, dtype: str, *, sar_channels: int, out_channels: int = 3
+) -> tuple[Model, Callable[[Array], Params]]:
+    """The U-Net as a function, and what makes its parameters."""
+    network = unet(config.model, dtype=dtype, out_channels=out_channels)
+    size = config.data.image_size
+    return as_model(network), functools.partial(init_params, network, image_size=size, sar_channels=sar_channels)
+
+
+def _patch_discriminator(
+    config: Config, settings: Config, *, channels: int
+) -> tuple[PatchDiscriminator, Callable[[Array], Params]]:
+    """The patch discriminator as a function, and what makes its parameters."""
+    module, size = patchgan(settings), config.data.image_size
+    images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+
+    def discriminator(params: Params, images: Array) -> Array:
+        return cast(Array, module.apply({"params": params}, images))
+
+    return discriminator, lambda rng: fresh_params(module, rng, images)
+
+
+def patchgan(settings: Config) -> PatchGAN:
+    """The patch discriminator of a baseline's group of a config."""
+    return PatchGAN(widths=tuple(settings.discriminator_widths), dtype=DTYPES[settings.dtype])
+
+
+class Entry(NamedTuple):
+    """A stage, as a config knows it."""
+
+    make: Callable[[Config, int], Stage]  # from the config and the number of SAR channels
+    settings: str  # the group with its num_steps, dtype and optimizer
+    kind: str  # of what it exports, see translation.KINDS
+
+
+STAGES = {
+    "teacher": Entry(_teacher, "teacher", "teacher"),
+    "distill": Entry(_distill, "distill", "student"),
+    "adversarial": Entry(_adversarial, "distill", "student"),
+    "pix2pix": Entry(_pix2pix, "pix2pix", "generator"),
+    "cyclegan": Entry(_cyclegan, "cyclegan", "generator"),
+}
+"""A stage's place is part of its seed: append."""

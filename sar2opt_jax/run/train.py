@@ -1,0 +1,298 @@
+"""One run from its first stage to its report, in one workdir.
+
+WORKDIR/.lock                  held by the run that is at work
+WORKDIR/config.json            what the run is
+WORKDIR/metrics.jsonl          one line a logged step, with stage and step
+WORKDIR/events/STAGE/          the same for TensorBoard
+WORKDIR/previews/STAGE_STEP.png
+WORKDIR/STAGE/checkpoints/STEP/{state,data,export,meta}
+WORKDIR/report/                figures and tables of the evaluation, and translations/METHOD/ID.png
+WORKDIR/replay/STAGE_STEP.*    what a repeated step did
+"""
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from clu import parameter_overview
+from PIL import Image
+
+from sar2opt_jax.data import pipeline
+from sar2opt_jax.data.examples import Examples
+from sar2opt_jax.engine import checkpoint, lock, loop
+from sar2opt_jax.engine.checkpoint import Checkpoints
+from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.engine.replay import replay
+from sar2opt_jax.engine.retention import Retention
+from sar2opt_jax.engine.writer import make_writer
+from sar2opt_jax.evaluation.figures import grid
+from sar2opt_jax.evaluation.translations import Contender
+from sar2opt_jax.run.changes import changes
+from sar2opt_jax.run.compare import Comparison
+from sar2opt_jax.translator import Method, Translator
+from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
+
+logger = logging.getLogger(__name__)
+
+PREVIEW_EXAMPLES = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """One stage of a run.
+
+    Attributes:
+      name: one of ``build.STAGES``; the name of its directory.
+      objective: the stage.
+      num_steps: optimiser steps.
+      seed: of its parameters, its noise and its data order.
+      learning_rate: at a number of steps taken.
+      description: saved beside every export.
+      translator: samples the export, for previews.
+      preview: how previews are sampled.
+    """
+
+    name: str
+    objective: Stage
+    num_steps: int
+    seed: int
+    learning_rate: Callable[[int], float]
+    description: Mapping[str, Any]
+    translator: Translator
+    preview: Method
+
+    def translate(self, export: Export, sar: Array, rng: Array) -> Array:
+        """Translations of ``sar``, [batch, height, width, 3] in [-1, 1], for a person to look at."""
+        return self.translator(export["unet"], sar, jax.random.split(rng, sar.shape[0]), method=self.preview)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What all stages of a run share; see ``configs/base.py``, group ``train``, for the meaning of each."""
+
+    batch_size: int
+    micro_batches: int
+    mapping: str
+    nonfinite: str
+    log_every_steps: int
+    preview_every_steps: int
+    save_every_steps: int
+    keep_checkpoints: int
+    keep_every_steps: int | None
+    keep_best_metric: str | None
+    keep_best_checkpoints: int
+    loader_threads: int
+    augment: bool
+
+    @property
+    def retention(self) -> Retention:
+        """Which checkpoints stay. Raises ValueError where none would."""
+        return Retention(
+            newest=self.keep_checkpoints,
+            every_steps=self.keep_every_steps,
+            best_metric=self.keep_best_metric,
+            best=self.keep_best_checkpoints,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A checked run: nothing is written to its workdir before ``train`` or ``evaluate``.
+
+    Attributes:
+      workdir: where everything goes.
+      config: the whole config as plain JSON, kept beside the results.
+      plans: the stages in order.
+      teacher_export: of a given teacher, which then is not trained; or None.
+      image_size: side of the images in pixels.
+      training_data: the training split.
+      evaluation_data: the split to evaluate on.
+      train_settings: for all stages.
+      comparison: its evaluation.
+    """
+
+    workdir: Path
+    config: Mapping[str, Any]
+    plans: tuple[StagePlan, ...]
+    teacher_export: Export | None
+    image_size: int
+    training_data: pipeline.Source
+    evaluation_data: pipeline.Source
+    train_settings: TrainSettings
+    comparison: Comparison
+
+    def train(self) -> None:
+        """Runs the stages that are not finished yet, one after the other, then evaluates.
+
+        Raises:
+          lock.WorkdirError: where another run is at work in the workdir, or it cannot be written to.
+        """
+        with lock.hold(self.workdir):
+            if jax.process_index() == 0:
+                self._say_what_changed()
+                write_json(self.workdir / "config.json", self.config)
+            export = self.teacher_export
+            for plan in self.plans:
+                export = self._train_stage(plan, export)
+            contenders = self.comparison.contenders()
+            if not self.comparison.is_done(contenders):
+                self._evaluate(contenders)
+
+    def _evaluate(self, contenders: list[Contender]) -> None:
+        try:
+            self.comparison.run(contenders)
+        except lock.WorkdirError as error:
+            raise lock.WorkdirError(
+                f"All stages are trained; only the report is missing: {error} Then run the same command again."
+            ) from error
+
+    def _say_what_changed(self) -> None:
+        kept = self.workdir / "config.json"
+        for change in changes(json.loads(kept.read_text()), self.config) if kept.exists() else ():
+            logger.info("Since the last start %s", change)
+
+    def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
+        settings = self.train_settings
+        parts = self._parts(plan, export)
+        with (
+            self._checkpoints(plan) as checkpoints,
+            make_writer(self.workdir, stage=plan.name) as writer,
+        ):
+            return loop.train(
+                plan.objective,
+                name=plan.name,
+                num_steps=plan.num_steps,
+                parallel=parts.parallel,
+                batches=parts.batches,
+                checkpoints=checkpoints,
+                writer=writer,
+                rng=parts.rng,
+                initial=parts.initial,
+                preview=parts.preview,
+                explain=lambda step: self._explain(plan, step),
+                log_every_steps=settings.log_every_steps,
+                preview_every_steps=settings.preview_every_steps,
+                save_every_steps=settings.save_every_steps,
+                nonfinite=settings.nonfinite,
+            )
+
+    def _checkpoints(self, plan: StagePlan) -> Checkpoints:
+        directory = self.workdir / plan.name / "checkpoints"
+        return Checkpoints(directory, keep=self.train_settings.retention, meta=plan.description)
+
+    def _parts(self, plan: StagePlan, export: Export | None) -> "_Parts":
+        """What a stage is run with, from the export of the one before."""
+        settings = self.train_settings
+        init_rng, train_rng, preview_rng = jax.random.split(jax.random.key(plan.seed), 3)
+        batches = pipeline.training_batches(
+            self.training_data,
+            image_size=self.image_size,
+            batch_size=settings.batch_size,
+            seed=plan.seed,
+            augment=settings.augment,
+            host_index=jax.process_index(),
+            host_count=jax.process_count(),
+            num_threads=settings.loader_threads,
+        )
+        count = PREVIEW_EXAMPLES
+        samples = Examples(self.evaluation_data, num_examples=count, image_size=self.image_size).batch()
+        translate = jax.jit(plan.translate)
+
+        def initial() -> PyTree:
+            state = plan.objective.init(init_rng, export)
+            size = parameter_overview.count_parameters(plan.objective.export(state)["unet"])
+            logger.info("Stage %s: a U-Net of %s parameters.", plan.name, f"{size:,}")
+            return state
+
+        def preview(export: Export) -> np.ndarray:
+            return grid(samples.sar, samples.optical, np.asarray(translate(export, samples.sar, preview_rng)))
+
+        return _Parts(
+            parallel=DataParallel(plan.objective, mapping=settings.mapping, micro_batches=settings.micro_batches),
+            batches=batches,
+            rng=train_rng,
+            initial=initial,
+            preview=preview,
+        )
+
+    def _ids(self, plan: StagePlan, step: int) -> list[str]:
+        return pipeline.ids_of_step(
+            self.training_data, step=step, batch_size=self.train_settings.batch_size, seed=plan.seed
+        )
+
+    def _explain(self, plan: StagePlan, step: int) -> str:
+        rate, ids = plan.learning_rate(step - 1), ", ".join(self._ids(plan, step))
+        return (
+            f"Learning rate {rate:.3g}; examples {ids}. To look at the step again, run the same command with "
+            f"--mode=replay --replay={plan.name}:{step}."
+        )
+
+    def replay(self, stage: str, step: int) -> None:
+        """Repeats a step of this run and writes what each of its examples did to ``replay/STAGE_STEP.json`` and .png.
+
+        Raises:
+          ValueError: for a stage that the run has not, or a step out of its range.
+          FileNotFoundError: where the stage before it has no checkpoint.
+        """
+        names = [plan.name for plan in self.plans]
+        if stage not in names:
+            raise ValueError(f"This run trains no stage {stage!r}; its stages: {', '.join(names)}.")
+        place = names.index(stage)
+        plan = self.plans[place]
+        if not 1 <= step <= plan.num_steps:
+            raise ValueError(f"Stage {stage} has the steps 1 to {plan.num_steps}; got {step}.")
+        export = self.teacher_export
+        if place > 0:
+            export = checkpoint.load_export(self.workdir, stage=names[place - 1])[0]
+        parts = self._parts(plan, export)
+        with lock.hold(self.workdir), self._checkpoints(plan) as checkpoints:
+            replayed = replay(
+                plan.objective,
+                step=step,
+                parallel=parts.parallel,
+                batches=parts.batches,
+                checkpoints=checkpoints,
+                rng=parts.rng,
+                initial=parts.initial,
+            )
+        ids = self._ids(plan, step)
+        for i, (name, values) in enumerate(zip(ids, replayed.examples, strict=True)):
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            logger.info("%s %s: %s", "NOT FINITE" if i in replayed.suspects else "finite", name, shown)
+        directory = self.workdir / "replay"
+        directory.mkdir(exist_ok=True)
+        batch = replayed.batch
+        translated = jax.jit(plan.translate)(replayed.export, batch.sar, parts.rng)
+        path = directory / f"{stage}_{step:07d}"
+        Image.fromarray(grid(batch.sar, batch.optical, np.nan_to_num(translated))).save(path.with_suffix(".png"))
+        examples = [{"id": name, **values} for name, values in zip(ids, replayed.examples, strict=True)]
+        found = {"stage": stage, "step": step, "from_checkpoint": replayed.start}
+        found |= {"learning_rate": float(plan.learning_rate(step - 1)), "metrics": replayed.metrics}
+        write_json(path.with_suffix(".json"), found | {"examples": examples})
+        logger.info(
+            "Step %d of stage %s, gone to from step %d: %d of %d examples are not finite by themselves; see %s.json.",
+            step, stage, replayed.start, len(replayed.suspects), len(ids), path,
+        )  # fmt: skip
+
+
+class _Parts(NamedTuple):
+    """What ``loop.train`` and ``replay`` take of a stage."""
+
+    parallel: DataParallel
+    batches: Iterator[Batch]
+    rng: Array
+    initial: Callable[[], PyTree]
+    preview: Callable[[Export], np.ndarray]
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file that is never half there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
