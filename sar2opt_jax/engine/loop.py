@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from sar2opt_jax.engine import agreement, checkpoint
+from sar2opt_jax.engine import agreement
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import Writer
@@ -85,7 +85,7 @@ def train(
     latest = checkpoints.latest_step()
     if latest == num_steps:
         try:
-            export = agreement.together(lambda: checkpoint.load_export(checkpoints.directory, stage=name)[0])
+            export = checkpoints.read_export(latest)
         except Exception as error:  # Whatever a damaged file raises: then an older checkpoint is gone back to.
             logger.error("The last checkpoint of stage %s cannot be used: %s", name, error)
         else:
