@@ -106,6 +106,11 @@ class ImageFormat:
         if self.limits is not None and len(self.limits) != len(self.bands):
             raise ValueError(f"{len(self.bands)} bands have {len(self.limits)} pairs of limits; expected one a band.")
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ImageFormat":
+        """From plain JSON, such as ``data.prepared`` reads from a dataset. Raises ValueError for unknown fields."""
+        return _typed(cls, values, where="image format")
+
     def differs_from(self, other: "ImageFormat") -> str | None:
         """What of the scaling is another one, as ``limits = A instead of B``; None where networks can be exchanged."""
         for name in ("bands", "quantity", "scale", "limits"):

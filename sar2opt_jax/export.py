@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from etils import epath
@@ -81,12 +82,11 @@ def load(path: str | os.PathLike[str], *, stage: str | None = None) -> Export:
 def find(path: str | os.PathLike[str], *, stage: str | None = None) -> epath.Path:
     """The checkpoint that ``load`` loads; arguments and errors as there."""
     root = networks.as_directory(path)
-    candidates = [root, networks.newest(root), networks.newest(root / "checkpoints")]
-    if stage is not None:
-        candidates.append(networks.newest(root / stage / "checkpoints"))
-    elif root.is_dir():
-        below = [networks.newest(entry / "checkpoints") for entry in root.iterdir()]
-        candidates += sorted(filter(None, below), key=lambda entry: describe(entry).rank, reverse=True)
+    # From the most particular reading of the path to the most general.
+    candidates = itertools.chain(
+        [root, networks.newest(root), networks.newest(root / "checkpoints")],
+        _by_rank(root) if stage is None else [networks.newest(root / stage / "checkpoints")],
+    )
     chosen = next((entry for entry in candidates if entry is not None and networks.is_checkpoint(entry)), None)
     if chosen is None:
         content = sorted(entry.name for entry in root.iterdir())[:10] if root.is_dir() else []
@@ -97,6 +97,17 @@ def find(path: str | os.PathLike[str], *, stage: str | None = None) -> epath.Pat
     if stage is not None and (its := describe(chosen).stage) != stage:
         raise ValueError(f"{chosen} is a checkpoint of stage {its!r}; expected one of stage {stage!r}.")
     return chosen
+
+
+def _by_rank(workdir: epath.Path) -> Iterator[epath.Path]:
+    """The newest checkpoint of each stage in a workdir, the highest rank first."""
+    newest = (
+        {entry.name: networks.newest(entry / "checkpoints") for entry in workdir.iterdir()} if workdir.is_dir() else {}
+    )
+    described = [(describe(entry), name, entry) for name, entry in newest.items() if entry is not None]
+    # The directory of a stale stage has another name than its stage.
+    own = {about.rank: entry for about, name, entry in described if about.stage == name}
+    yield from (own[rank] for rank in sorted(own, reverse=True))
 
 
 def describe(directory: epath.Path) -> Description:
@@ -117,7 +128,7 @@ def _description(meta: Mapping[str, Any], *, where: epath.Path) -> Description:
         if version != FORMAT:
             raise ValueError(f"format {version} is of a later version of sar2opt_jax; this one reads 1 and {FORMAT}")
         return Description.from_json({**meta["description"], "step": meta["step"]})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{where} has no valid description: {type(error).__name__} {error}.") from error
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error

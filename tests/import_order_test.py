@@ -16,14 +16,15 @@ ROWS: dict[str, tuple[str, ...]] = {
     "data": ("types",),
     "metrics": ("types",),
     "engine": ("types",),
-    "export": ("types", "diffusion", "models", "translator", "engine.checkpoint"),
+    "description": ("types", "diffusion", "models", "translator", "__version__"),
+    "export": ("types", "translator", "description", "engine.networks"),
     "interop": ("types",),
-    "evaluation": ("types", "data.scaling", "translator", "metrics", "engine.parallel"),
+    "evaluation": ("types", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
     "report": ("types", "data.scaling", "metrics", "evaluation"),
-    "scene": ("types", "data.scaling", "translator", "export"),
+    "scene": ("types", "data.scaling", "translator", "description", "export"),
 }
 ROWS["run"] = (*ROWS, "tfds_builders")
-COMMANDS = ("run", "export", "scene", "interop", "translator", "data.scaling", "engine")
+COMMANDS = ("run", "description", "export", "scene", "interop", "translator", "data.scaling", "engine")
 ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)
 """What each package, or module outside a package, may import; modules of one package may import each other."""
 PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")

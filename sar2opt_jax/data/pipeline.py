@@ -174,6 +174,11 @@ def check_pair(example: Example, image_size: int) -> tuple[int, int]:
         raise ValueError(
             f"A pair must have images of one size, got sar {sar_height} x {sar_width}, optical {height} x {width}."
         )
-    if image_size < 1 or min(height, width) < image_size:
-        raise ValueError(f"image_size ({image_size}) must be between 1 and the stored {height} x {width} pixels.")
+    check_size(height, width, image_size=image_size)
     return height, width
+
+
+def check_size(height: int | None, width: int | None, *, image_size: int) -> None:
+    """Raises ValueError where stored images, of a known size, cannot be cropped to ``image_size``."""
+    if image_size < 1 or (height and width and min(height, width) < image_size):
+        raise ValueError(f"image_size ({image_size}) must be between 1 and the stored {height} x {width} pixels.")

@@ -173,7 +173,7 @@ class Checkpoints:
         are, so that no later run takes the directory for an empty one and starts again.
 
         Args:
-          state: one of the same structure and shapes, laid out as the restored one shall be.
+          state: one of the same structure, or its shapes, laid out as the restored one shall be.
           batches: the Grain iterator, which is set to the saved position; under another number of processes than at
             the time of saving, to its element number ``step``.
 

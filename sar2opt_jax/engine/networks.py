@@ -76,9 +76,14 @@ def is_checkpoint(directory: epath.Path) -> bool:
     return (directory / "export").is_dir()
 
 
-def newest(directory: epath.Path) -> epath.Path | None:
-    """The checkpoint with the highest step; one that is still being written has another kind of name."""
+def all_below(directory: epath.Path) -> list[epath.Path]:
+    """The checkpoints in a directory, newest first; one that is still being written has another kind of name."""
     if not directory.is_dir():
-        return None
+        return []
     steps = [int(entry.name) for entry in directory.iterdir() if re.fullmatch(r"\d+", entry.name)]
-    return directory / str(max(steps)) if steps else None
+    return [directory / str(step) for step in sorted(steps, reverse=True)]
+
+
+def newest(directory: epath.Path) -> epath.Path | None:
+    """The checkpoint with the highest step, or None."""
+    return next(iter(all_below(directory)), None)

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
@@ -23,6 +24,7 @@ def write(
     dataset: str,
     split: str,
     config: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     figure_steps: int = 8,
     rows: int = 8,
 ) -> None:
@@ -36,7 +38,8 @@ def write(
       title: what was evaluated, such as ``acd:simulated``.
       dataset: its name.
       split: which part of it.
-      config: the whole config as plain JSON, kept in results.json.
+      config: of the evaluation, the whole of it as plain JSON, kept in results.json.
+      networks: by name the description of each, as plain JSON: how it was trained, whatever the config says now.
       figure_steps: the number of DDIM's and DPM++'s steps in figures that show images.
       rows: examples in figure 1, at most.
     """
@@ -66,13 +69,16 @@ def write(
     _write_csv(unfinished / "per_image.csv", _per_image_fields(results), _per_image(results))
     texts = {
         "results.md": markdown.render(results, about, table, figure_steps=figure_steps),
-        "report.html": page.render(results, about, table, pictures, config=config, figure_steps=figure_steps),
+        "report.html": page.render(
+            results, about, table, pictures, config=config, networks=networks, figure_steps=figure_steps
+        ),
     }
     for name, text in texts.items():
         (unfinished / name).write_text(text, encoding="utf-8")
     content = {
         "about": about,
         "config": config,
+        "networks": networks,
         "ids": list(results.ids),
         "groups": {name: list(groups) for name, groups in results.groups.items()},
         "remarks": list(results.remarks),
