@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from etils import epath
-
 PathLike = str | os.PathLike[str]
 
 LEFTOVERS = ".*.partial"
@@ -24,7 +22,7 @@ LEFTOVERS = ".*.partial"
 
 
 def local_path(text: PathLike, what: str) -> Path:
-    """A path on this machine, with ``~`` expanded.
+    """A path on this machine, with ``~`` expanded; buckets are mounted, never addressed.
 
     Args:
       text: as it was typed.
@@ -33,36 +31,16 @@ def local_path(text: PathLike, what: str) -> Path:
     Raises:
       ValueError: for an empty path, the home of an unknown user, or an address such as ``gs://bucket``.
     """
-    if "://" in os.fspath(text):
-        raise ValueError(f"{what} is the address {text}; expected a path on this machine. Mount it, or copy it here.")
-    return Path(_expanded(text, what))
-
-
-def storage_path(text: PathLike, what: str) -> epath.Path:
-    """An absolute path on this machine, with ``~`` expanded, or an address such as ``gs://bucket`` as it is.
-
-    Args:
-      text: as it was typed.
-      what: the flag or config value that holds it, such as ``data.data_dir``.
-
-    Raises:
-      ValueError: for an empty path, or the home of an unknown user.
-    """
-    if "://" in os.fspath(text):
-        return epath.Path(text)
-    return epath.Path(os.path.abspath(_expanded(text, what)))
-
-
-def _expanded(text: PathLike, what: str) -> str:
     if not os.fspath(text).strip():
         raise ValueError(f"{what} is empty; expected a path.")
-    expanded = os.path.expanduser(text)
-    if expanded.startswith("~") and not os.path.lexists(expanded):
-        user = Path(expanded).parts[0]
+    if "://" in os.fspath(text):
         raise ValueError(
-            f"{what} is {text}, but there is no user {user[1:]!r}; write ./{user} for a file of that name."
+            f"{what}: {text} is an address; expected a path on this machine (mount a bucket, as launch/tpu_vm.sh does)."
         )
-    return expanded
+    path = Path(os.path.expanduser(text))
+    if (first := path.parts[0]).startswith("~") and not os.path.lexists(first):
+        raise ValueError(f"{what}: {text} names the home of a user {first[1:]!r}, who does not exist.")
+    return path
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants
 
+from sar2opt_jax import paths
 from sar2opt_jax.data.encoded import Encoded
 from sar2opt_jax.data.scaling import to_float
 from sar2opt_jax.types import Batch
@@ -93,9 +94,9 @@ def open_split(name: str, *, split: str, data_dir: str | os.PathLike[str] | None
 
     Raises:
         FileNotFoundError: there is no ``data_dir``, or the dataset was not prepared in it.
-        ValueError: there is no such split, or it has no examples.
+        ValueError: there is no such split, it has no examples, or ``data_dir`` is no path on this machine.
     """
-    root = Path(constants.DATA_DIR if data_dir is None else data_dir).expanduser()
+    root = paths.local_path(constants.DATA_DIR if data_dir is None else data_dir, "data_dir")
     builder = tfds.builder_from_directory(_newest_version(name, root))
     splits = builder.info.splits
     known = {key: info.num_examples for key, info in splits.items()}
