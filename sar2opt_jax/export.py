@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
+import numpy as np
 from etils import epath
 
 from sar2opt_jax.description import Description, unnamed_bands
@@ -46,6 +49,15 @@ class Export:
     def size_multiple(self) -> int:
         """What image sides must be divisible by."""
         return self.description.unet.make().size_multiple
+
+
+def parameters_digest(params: Params) -> str:
+    """The SHA-256 of parameters, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()
 
 
 def metadata(description: Description) -> dict[str, Any]:

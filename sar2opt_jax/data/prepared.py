@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants
 
+from sar2opt_jax import paths
 from sar2opt_jax.data.encoded import Encoded
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -73,8 +74,9 @@ class Prepared:
 
         Raises:
             FileNotFoundError: there is no ``data_dir``, or the dataset was not prepared in it.
+            ValueError: ``data_dir`` is no path on this machine.
         """
-        root = Path(constants.DATA_DIR if data_dir is None else data_dir).expanduser()
+        root = paths.local_path(constants.DATA_DIR if data_dir is None else data_dir, "data_dir")
         self.name = name
         self.directory = _newest_version(name, root)
         self._builder = tfds.builder_from_directory(self.directory)

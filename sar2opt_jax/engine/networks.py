@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from sar2opt_jax import paths
 from sar2opt_jax.engine import digests, durable, recovery
 from sar2opt_jax.types import Networks
 
@@ -67,8 +68,8 @@ def read_meta(directory: epath.Path, *, items: Sequence[str] = ("meta",)) -> dic
 
 
 def as_directory(path: str | os.PathLike[str]) -> epath.Path:
-    """A path as typed by a user, absolute; addresses of buckets as they are."""
-    return epath.Path(os.path.abspath(os.path.expanduser(path)) if "://" not in str(path) else path)
+    """A path as a user types it, absolute, as Orbax asks for it."""
+    return epath.Path(os.path.abspath(paths.local_path(path, "the path of a checkpoint")))
 
 
 def is_checkpoint(directory: epath.Path) -> bool:

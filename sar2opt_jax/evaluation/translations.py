@@ -211,12 +211,3 @@ def latency_ms(function: Any, *args: Any, repeats: int) -> float:
 
     first = seconds()
     return 1e3 * (first if first > PATIENCE_SECONDS else statistics.median(seconds() for _ in range(repeats)))
-
-
-def fingerprint(params: Params) -> str:
-    """The SHA-256 of a network's parameters, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).data)
-    return digest.hexdigest()

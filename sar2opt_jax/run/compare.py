@@ -1,6 +1,5 @@
 """The evaluation of a run: which networks are compared, on what, and where the report goes."""
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -13,17 +12,18 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from sar2opt_jax import export
+from sar2opt_jax import export, paths
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.data.prepared import Prepared
 from sar2opt_jax.description import Description, ImageFormat
 from sar2opt_jax.engine import lock
 from sar2opt_jax.evaluation import evaluate
 from sar2opt_jax.evaluation.measures import Measures
-from sar2opt_jax.evaluation.translations import VERSION, Contender, fingerprint
+from sar2opt_jax.evaluation.translations import VERSION, Contender
 from sar2opt_jax.metrics.linear_baseline import LinearFloor
 from sar2opt_jax.report import report
 from sar2opt_jax.translator import Method
+from sar2opt_jax.types import make_key
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Comparison:
                 measures=settings.measures,
                 directory=directory / "translations",
                 batch_size=settings.batch_size,
-                rng=jax.random.key(EVALUATION_SEED),
+                rng=make_key(EVALUATION_SEED),
             )
             if results is not None:
                 made_by = directory / MADE_BY
@@ -121,7 +121,7 @@ class Comparison:
                     figure_steps=settings.figure_steps,
                     rows=settings.figure_rows,
                 )
-                made_by.write_text(json.dumps(self._made_by(contenders), indent=1) + "\n")
+                paths.write_json(made_by, self._made_by(contenders))
         # The others stay until then: a process that leaves brings the rest down.
         multihost_utils.sync_global_devices("the report is written")
         logger.info("The report is %s.", directory / "report.html")
@@ -133,8 +133,8 @@ class Comparison:
         """
         same = False
         if jax.process_index() == 0:
-            with contextlib.suppress(OSError, ValueError):  # Missing, or torn: then it is made again.
-                same = json.loads((self.workdir / "report" / MADE_BY).read_text()) == self._made_by(contenders)
+            written = json.loads(paths.to_json(self._made_by(contenders)))
+            same = paths.read_json(self.workdir / "report" / MADE_BY) == written
         return bool(multihost_utils.broadcast_one_to_all(np.int32(same)))
 
     def _made_by(self, contenders: list[Contender]) -> dict[str, Any]:
@@ -212,6 +212,6 @@ class Comparison:
                 trained.translator.timesteps(method)
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
-        identity = {"fingerprint": about.fingerprint, "parameters": fingerprint(trained.params)}
+        identity = {"fingerprint": about.fingerprint, "parameters": export.parameters_digest(trained.params)}
         shared = {"name": model.name, "translator": trained.translator, "params": trained.params}
         return [Contender(method=method, description=about, identity=identity, **shared) for method in methods]

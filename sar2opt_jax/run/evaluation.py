@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sar2opt_jax import paths
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.results import SAMPLER_TITLES
 from sar2opt_jax.metrics.weights.inception import load_inception
@@ -96,7 +97,9 @@ def measures(config: Config, *, image_size: int) -> Measures:
             "FID and KID were not measured: they are defined with the weights of one published file, "
             "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
         )
-    inception = None if config.fid_weights is None else load_inception(Path(config.fid_weights).expanduser())
+        inception = None
+    else:
+        inception = load_inception(paths.local_path(config.fid_weights, "evaluation.fid_weights"))
     found = Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
     found.check_image_size(image_size)
     return found

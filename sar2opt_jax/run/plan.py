@@ -7,7 +7,7 @@ from typing import cast
 
 import jax
 
-from sar2opt_jax import export
+from sar2opt_jax import export, paths
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.data.pipeline import check_size
 from sar2opt_jax.data.prepared import Prepared, Source
@@ -43,10 +43,7 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
       FileNotFoundError: where a dataset or a teacher's export is not where the config says.
     """
     checks.check(config)
-    for what, address in (("workdir", workdir), ("data.data_dir", config.data.data_dir)):
-        if address is not None and "://" in address:
-            raise ValueError(f"{what} ({address}) must be a folder; mount a bucket, as launch/tpu_vm.sh does.")
-    directory = Path(workdir or f"runs/{config.name}-{config.preset}").expanduser()
+    directory = paths.local_path(workdir or f"runs/{config.name}-{config.preset}", "--workdir")
     lineage.check_stages(directory, tuple(config.stages))
     dataset = open_dataset(config)
     teacher = None if config.teacher.export is None else given_teacher(config, dataset)

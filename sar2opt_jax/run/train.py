@@ -14,7 +14,6 @@ WORKDIR/replay/STAGE_STEP.*    what a repeated step did
 import dataclasses
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from clu import parameter_overview
 from jax.experimental import multihost_utils
 from PIL import Image
 
-from sar2opt_jax import export
+from sar2opt_jax import export, paths
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.prepared import Source
 from sar2opt_jax.description import Description
@@ -43,7 +42,7 @@ from sar2opt_jax.run.changes import changes
 from sar2opt_jax.run.compare import Comparison
 from sar2opt_jax.run.validation import StageValidation, Validation, is_higher_better
 from sar2opt_jax.translator import Method, Translator
-from sar2opt_jax.types import Array, Batch, Networks, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Networks, PyTree, Stage, make_key
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +145,7 @@ class Experiment:
         with lock.hold(self.workdir):
             if jax.process_index() == 0:
                 self._say_what_changed()
-                write_json(self.workdir / "config.json", self.config)
+                paths.write_json(self.workdir / "config.json", self.config)
             networks = self.teacher and self.teacher.networks
             for plan in self.plans:
                 self._set_aside_if_stale(plan)
@@ -210,7 +209,7 @@ class Experiment:
     def _parts(self, plan: StagePlan, networks: Networks | None) -> "_Parts":
         """What a stage is run with, from the networks of the one before."""
         settings = self.train_settings
-        init_rng, train_rng, preview_rng = jax.random.split(jax.random.key(plan.seed), 3)
+        init_rng, train_rng, preview_rng = jax.random.split(make_key(plan.seed), 3)
         batches = pipeline.training_batches(
             self.training_data,
             image_size=self.image_size,
@@ -281,15 +280,15 @@ class Experiment:
             shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             logger.info("%s %s: %s", "NOT FINITE" if i in replayed.suspects else "finite", name, shown)
         directory = self.workdir / "replay"
-        directory.mkdir(exist_ok=True)
         batch = replayed.batch
         translated = jax.jit(plan.translate)(replayed.export, batch.sar, parts.rng)
         path = directory / f"{stage}_{step:07d}"
-        Image.fromarray(grid(batch.sar, batch.optical, np.nan_to_num(translated))).save(path.with_suffix(".png"))
+        with paths.atomic_file(path.with_suffix(".png")) as temporary:
+            Image.fromarray(grid(batch.sar, batch.optical, np.nan_to_num(translated))).save(temporary, format="PNG")
         examples = [{"id": name, **values} for name, values in zip(ids, replayed.examples, strict=True)]
         found = {"stage": stage, "step": step, "from_checkpoint": replayed.start}
         found |= {"learning_rate": float(plan.learning_rate(step - 1)), "metrics": replayed.metrics}
-        write_json(path.with_suffix(".json"), found | {"examples": examples})
+        paths.write_json(path.with_suffix(".json"), found | {"examples": examples})
         logger.info(
             "Step %d of stage %s, replayed from step %d: %d of %d examples are not finite by themselves; see %s.json.",
             step, stage, replayed.start, len(replayed.suspects), len(ids), path,
@@ -304,10 +303,3 @@ class _Parts(NamedTuple):
     rng: Array
     initial: Callable[[], PyTree]
     validation: StageValidation
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file that is never half there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
