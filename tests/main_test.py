@@ -52,14 +52,18 @@ def finished(data_dir, tmp_path_factory):
     return workdir
 
 
-def steps_of(workdir, stage):
+def steps_of(workdir, stage, *, of="skipped_steps"):
+    """The steps at which a metric was logged; training logs how many steps it skipped."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [line["step"] for line in lines if line["stage"] == stage]
+    return [line["step"] for line in lines if line["stage"] == stage and of in line]
 
 
 def test_run_leaves_metrics_previews_checkpoints_and_a_report(finished):
     assert steps_of(finished, "teacher") == [2, 4, 6, 8]
     assert steps_of(finished, "adversarial") == [2, 4]
+    for metric in ("loss/teacher", "psnr", "ssim", "lpips_alexnet"):
+        assert steps_of(finished, "teacher", of=f"validation/{metric}") == [4, 8]
+    assert steps_of(finished, "adversarial", of="validation/loss/discriminator") == [4]
     assert {path.name for path in (finished / "previews").iterdir()} == {
         "teacher_0000004.png",
         "teacher_0000008.png",
@@ -212,7 +216,7 @@ def test_run_keeps_the_checkpoints_that_its_config_names(data_dir, tmp_path, cap
     with caplog.at_level("INFO", logger="sar2opt_jax"):
         plan.experiment(config, workdir=str(tmp_path / "run")).train()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    best = min(lines, key=lambda line: line["loss/teacher"])["step"]
+    best = min((line for line in lines if "loss/teacher" in line), key=lambda line: line["loss/teacher"])["step"]
     kept = {int(entry.name) for entry in (tmp_path / "run" / "teacher" / "checkpoints").iterdir()}
     assert kept == {4, 8, best}
     assert f"the best checkpoint so far is that of step {best}." in caplog.text

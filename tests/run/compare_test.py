@@ -9,7 +9,7 @@ import pytest
 from configs.base import get_base
 from sar2opt_jax import export
 from sar2opt_jax.data.prepared import Prepared
-from sar2opt_jax.description import unnamed_bands
+from sar2opt_jax.description import ImageFormat, unnamed_bands
 from sar2opt_jax.export import Export
 from sar2opt_jax.models.init import init_params
 from sar2opt_jax.run import plan
@@ -85,8 +85,18 @@ def test_a_network_that_is_not_there_raises(config, tmp_path):
 
 
 def test_other_radar_channels_raise(config, tmp_path):
-    write_network(config, tmp_path / "run", channels=2)
-    with pytest.raises(ValueError, match=r"teacher \(.*run\) takes 2 radar channel\(s\); simulated/tiny has 1"):
+    write_network(config, tmp_path / "other", channels=2)
+    config.evaluation.models = (f"CD={tmp_path / 'other'}",)
+    with pytest.raises(ValueError, match=r"CD \(.*other\) takes 2 radar channel\(s\); simulated/tiny has 1"):
+        comparison(config, tmp_path / "run").contenders()
+
+
+def test_other_radar_limits_raise(config, tmp_path):
+    limits = {"radar": ImageFormat(bands=("VV",), quantity="dB", limits=((-20.0, 0.0),), dtype="float32")}
+    write_network(config, tmp_path / "other", **limits)
+    config.evaluation.models = (f"CD={tmp_path / 'other'}",)
+    message = r"CD \(.*other\) takes radar images with limits = \[\[-20.0, 0.0\]\] instead of \[\[-25.0, 0.0\]\]"
+    with pytest.raises(ValueError, match=message):
         comparison(config, tmp_path / "run").contenders()
 
 
