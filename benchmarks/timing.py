@@ -96,6 +96,8 @@ def take_turns(
             taken = attempt(name, lambda name=name: ready[name](calls[name]))
             if taken is not None:
                 seconds[name].append(significant(taken / calls[name]))
+    if max((load for load in loads if load is not None), default=0.0) > results.num_cores() + 1:
+        say(f"Other programs took part: the load was {loads} on {results.num_cores()} cores. Measure again alone.")
     return {**compare(seconds), "calls": calls, **found, "load_average": loads}
 
 

@@ -112,6 +112,14 @@ def test_table_has_a_column_for_every_contender_of_any_row():
     assert {line.count("|") for line in lines} == {6}
 
 
+@pytest.mark.parametrize(("load", "told"), [(2.0, False), (5.5, True), (None, False)])
+def test_turns_beside_other_programs_are_told(clock, load, told, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.results.load_average", lambda: load)
+    monkeypatch.setattr("benchmarks.results.num_cores", lambda: 2)
+    take_turns(clock, {OURS: clock.contender(OURS, seconds=1.0)}, repeats=1, turn_seconds=0.0)
+    assert ("Other programs took part: the load was [5.5] on 2 cores" in capsys.readouterr().err) == told
+
+
 def test_interrupt_is_no_failure(clock):
     def prepare():
         raise KeyboardInterrupt
