@@ -75,7 +75,8 @@ class Rival:
         """``way`` is one of ``WAYS``."""
         self.size, self.way, self.device = size, WAYS[way], device()
         use_precision(size.precision)
-        torch._dynamo.reset()  # A rival before this one leaves what was compiled for it.
+        # Every rival compiles the same classes again: past a limit of eight PyTorch would go on without compiling.
+        torch._dynamo.config.recompile_limit = 256
 
     def place(self, value: Any) -> Any:
         """A module or an image, on the device in the memory layout of this way."""
