@@ -24,7 +24,7 @@ from our_networks import filled  # pyright: ignore[reportMissingImports]
 from benchmarks import flops
 from benchmarks.timing import Call
 from sar2opt_jax.diffusion.schedule import Schedule, make_schedule
-from sar2opt_jax.diffusion.translation import Method, Translator
+from sar2opt_jax.translator import Method, Translator
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.models.unet import UNet
