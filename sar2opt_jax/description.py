@@ -111,8 +111,8 @@ class ImageFormat:
         """From plain JSON, such as ``data.prepared`` reads from a dataset. Raises ValueError for unknown fields."""
         return _typed(cls, values, where="image format")
 
-    def differs_from(self, other: "ImageFormat") -> str | None:
-        """What of the scaling is another one, as ``limits = A instead of B``; None where networks can be exchanged."""
+    def difference(self, other: "ImageFormat") -> tuple[str, str, str] | None:
+        """Name, own and other value of the first field that makes networks of the two not interchangeable; or None."""
         for name in ("bands", "quantity", "scale", "limits"):
             mine, its = getattr(self, name), getattr(other, name)
             if name == "bands" and len(mine) == len(its) and any(map(_is_unnamed, (*mine, *its))):
@@ -120,7 +120,7 @@ class ImageFormat:
             if "unknown" in (self.quantity, other.quantity) and name in ("quantity", "scale", "limits"):
                 continue
             if mine != its:
-                return f"{name} = {_shown(mine)} instead of {_shown(its)}"
+                return name, _shown(mine), _shown(its)
         return None
 
 
@@ -249,7 +249,7 @@ def _is_unnamed(band: str) -> bool:
     return band.startswith("band ")
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any) -> str:
     return json.dumps(value) if isinstance(value, tuple) else repr(value)
 
 

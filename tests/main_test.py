@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from configs.base import get_base
-from sar2opt_jax import export, main, translate
+from sar2opt_jax import export, inference, main, translate
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.inference import ImageTranslator
 from sar2opt_jax.main import parse, parse_step
 from sar2opt_jax.run import plan
 from sar2opt_jax.translator import Method
@@ -105,8 +106,8 @@ def test_given_teacher_replaces_the_first_stage(finished, data_dir, tmp_path):
 def test_translate_takes_a_run(finished, tmp_path):
     speckle = np.random.default_rng(0).integers(0, 256, (45, 50), np.uint8)
     Image.fromarray(speckle).save(tmp_path / "sar.png")
-    planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
-    failed = translate.translate(export.load(finished), planned, sampler=None, steps=1, seed=0)
+    planned, _ = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
+    failed = translate.translate(inference.load(finished), planned, sampler=None, steps=1, seed=0)
     assert failed == {}
     with Image.open(tmp_path / "optical.png") as optical:
         assert (optical.size, optical.mode) == ((50, 45), "RGB")
@@ -134,10 +135,10 @@ def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
     shown = experiment.plans[0].translate({"unet": model.params}, sar, rngs[0])
     np.testing.assert_allclose(translated, shown, atol=1e-6)
     Image.fromarray(to_uint8(sar[0, :, :, 0])).save(tmp_path / "sar.png")
-    planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
-    assert translate.translate(model, planned, sampler=None, steps=None, seed=0) == {}
+    planned, _ = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
+    assert translate.translate(ImageTranslator(model), planned, sampler=None, steps=None, seed=0) == {}
     with pytest.raises(ValueError, match="A one-step generator takes 1 step; got 4"):
-        translate.translate(model, planned, sampler=None, steps=4, seed=0)
+        translate.translate(ImageTranslator(model), planned, sampler=None, steps=4, seed=0)
 
 
 def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished, data_dir, tmp_path):

@@ -88,7 +88,7 @@ def train(
         if steps < 1:
             raise ValueError(f"{what}_every_steps must be at least 1; got {steps}.")
     latest = checkpoints.latest_step()
-    if latest == num_steps:
+    if latest is not None and latest == num_steps:
         try:
             trained = checkpoints.read_export(latest)
         except Exception as error:  # Whatever a damaged file raises: then an older checkpoint is gone back to.

@@ -146,7 +146,7 @@ def _description(
         unet=UNetSettings(**unet),
         prediction=prediction,
         schedule=ScheduleSettings(**schedule),
-        consistency=consistency and Consistency(**consistency),
+        consistency=None if consistency is None else Consistency(**consistency),
         radar=ImageFormat(bands=unnamed_bands(channels)),
         optical=ImageFormat(bands=("red", "green", "blue")),
         image_size=image_size,

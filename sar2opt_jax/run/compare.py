@@ -199,8 +199,11 @@ class Comparison:
             raise ValueError(
                 f"{where} takes {len(about.radar.bands)} radar channel(s); {self.dataset.name} has {len(radar.bands)}."
             )
-        if (difference := about.radar.differs_from(radar)) is not None:
-            raise ValueError(f"{where} takes radar images with {difference} of {self.dataset.name}.")
+        if (difference := about.radar.difference(radar)) is not None:
+            name, its, other = difference
+            raise ValueError(
+                f"{where} takes radar images with {name} = {its}; those of {self.dataset.name} have {other}."
+            )
         if self.image_size % trained.size_multiple:
             raise ValueError(
                 f"{where} takes images whose sides are multiples of {trained.size_multiple} pixels; "

@@ -87,13 +87,15 @@ def differences(existing: Description, planned: Description) -> Iterator[tuple[s
     What an export of 0.1 does not state is passed over.
     """
     yield from _changed(architecture(existing), architecture(planned))
-    if (radar := existing.radar.differs_from(planned.radar)) is not None:
-        yield "the radar images' " + radar.partition(" = ")[0], *radar.partition(" = ")[2].split(" instead of ")
+    yield from _changed({"data.image_size": existing.image_size}, {"data.image_size": planned.image_size})
+    if (radar := existing.radar.difference(planned.radar)) is not None:
+        name, its, wanted = radar
+        yield f"the radar images' {name}", its, wanted
     if existing.software == "0.1":
         return
     data = existing.dataset.fingerprint, planned.dataset.fingerprint
     if None not in data and data[0] != data[1]:
-        yield f"the content of {existing.dataset.name}", *(f"fingerprint {value}" for value in data)
+        yield f"the content of {existing.dataset.name}", f"fingerprint {data[0]}", f"fingerprint {data[1]}"
     yield from _changed(dict(flat(existing.settings)), dict(flat(planned.settings)))
     if existing.parent != planned.parent and not _grown_parent(existing, planned):
         yield "the parent export", existing.parent, planned.parent

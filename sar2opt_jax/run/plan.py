@@ -184,10 +184,11 @@ def given_teacher(config: Config, dataset: Prepared) -> Export:
                 f"The teacher export {path} has {name} = {its.get(name)}, this config asks for {value}. Change the "
                 "config, or train a teacher with it."
             )
-    if (radar := teacher.description.radar.differs_from(wanted.radar)) is not None:
+    if (radar := teacher.description.radar.difference(wanted.radar)) is not None:
+        name, its, other = radar
         raise ValueError(
-            f"The teacher export {path} takes radar images with {radar} of {config.data.name}. Prepare the dataset as "
-            "the teacher's was, or train a teacher on it."
+            f"The teacher export {path} takes radar images with {name} = {its}; those of {config.data.name} have "
+            f"{other}. Prepare the dataset as the teacher's was, or train a teacher on it."
         )
     return teacher
 

@@ -138,9 +138,14 @@ def _patch_discriminator(
 
 def unet(config: Config) -> UNetSettings:
     """The group ``model`` of a config."""
-    model = plain(config.model)
-    del model["prediction"]
-    return UNetSettings(**model | {name: tuple(model[name]) for name in ("widths", "attention")})
+    model = config.model
+    return UNetSettings(
+        widths=tuple(model.widths),
+        blocks_per_level=model.blocks_per_level,
+        attention=tuple(model.attention),
+        head_width=model.head_width,
+        norm_groups=model.norm_groups,
+    )
 
 
 def schedule(config: Config) -> ScheduleSettings:

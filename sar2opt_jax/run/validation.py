@@ -10,6 +10,7 @@ import numpy as np
 
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.data.scaling import to_uint8
+from sar2opt_jax.engine.parallel import on_one_device
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.evaluation.measures import Measures
@@ -79,7 +80,7 @@ class StageValidation:
         """
         if self._measures is None:
             return {}
-        losses = jax.device_get(self._losses(state, self._batch))
+        losses = jax.device_get(self._losses(on_one_device(state), self._batch))
         found = {name: float(value) for name, value in losses.items() if name.startswith("loss/")}
         found |= self._quality(self._measures, self._translated(step, networks))
         return {PREFIX + name: value for name, value in found.items()}
@@ -103,7 +104,6 @@ class StageValidation:
     def _translated(self, step: int, networks: Networks) -> np.ndarray:
         """[n, height, width, 3]; that of the latest step is kept, which a preview shows after it was measured."""
         if self._latest is None or self._latest[0] != step:
-            # On one device: the networks may be on all of several processes'.
-            unet = jax.device_get({"unet": networks["unet"]})
-            self._latest = step, np.asarray(self._translate(unet, self._batch.sar, self._rng))
+            translated = self._translate(on_one_device(networks), self._batch.sar, self._rng)
+            self._latest = step, np.asarray(translated)
         return self._latest[1]
