@@ -121,6 +121,7 @@ def test_more_steps_than_planned_are_refused(tmp_path):
 def test_what_0_1_did_not_state_is_passed_over(tmp_path):
     model = {"prediction": "x_0", **PLANNED.to_json()["unet"]}
     meta = {"stage": "distill", "model": model, "schedule": PLANNED.to_json()["schedule"], "consistency": None}
+    meta["image_size"] = 32
     networks.save(tmp_path / "distill" / "checkpoints", {"unet": {"w": np.zeros(1)}}, meta=meta, step=10)
     unitless = dataclasses.replace(PLANNED, radar=ImageFormat(bands=("VV",)))
     assert lineage.stand(tmp_path, unitless).status is Status.FINISHED
