@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builders import audit, files, splits
 from tfds_builders.description import ImageDescription, content_digest
+from tfds_builders.values import MAX_SHARE, Shares
 
 
 @dataclasses.dataclass(eq=False)
@@ -79,6 +80,22 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """All pairs below a folder, and the files that cannot be used; see ``files.find_pairs``."""
         return files.find_pairs(root, self.layout)
 
+    def refusal(self, shares: Mapping[files.Kind, list[Shares]]) -> str | None:
+        """Why images with such values are not to be stored, for each kind and band; None if they may be."""
+        for kind, bands in shares.items():
+            for band, share in enumerate(bands, start=1):
+                if share.equal > MAX_SHARE:
+                    return (
+                        f"{kind}: {share.equal:.1%} of the values of band {band} are {share.value}, expected less than "
+                        f"half of {self.info.full_name}. Nothing was written."
+                    )
+        return None
+
+    def notes(self, facts: Mapping[str, files.Facts], missing: Mapping[files.Kind, int]) -> list[str]:
+        """What its owner is to know, in sentences; ``missing`` counts pixels without a value in their file."""
+        del facts
+        return [f"{kind}: {count:,} pixels have no value in their file" for kind, count in missing.items() if count]
+
     def split_of(self, patch: files.Patch) -> str | None:
         """The split of a patch; None leaves it out."""
         return splits.split_of(patch.season, patch.scene)
@@ -100,8 +117,12 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             raise FileNotFoundError(f"No pairs under {root}: expected files such as {self.expected}.")
         pairs = [pair for pair in pairs if self._wanted(pair.patch)]
         self._check_disk(pairs)
-        facts, faults = files.check_pairs(pairs, self.formats, processes=self.processes)
-        bad += faults
+        checked = files.check_pairs(pairs, self.formats, processes=self.processes)
+        facts = checked.facts
+        shares: dict[files.Kind, list[Shares]] = {kind: tally.shares() for kind, tally in checked.tallies.items()}
+        if (why := self.refusal(shares)) is not None:
+            raise ValueError(why)
+        bad += checked.bad
         if bad and not self.skip_bad:
             raise files.BadFilesError(bad, root=root)
 
@@ -111,9 +132,13 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             raise ValueError(f"No pairs are left of {root} for {self.info.full_name}: {len(bad)} files are bad.")
         left_out = [{"path": os.fspath(path), "reason": reason} for path, reason in sorted(bad)]
         members = self._audited(members, facts, left_out)
+        found = statistics(members, facts)
+        for kind, values in found.items():
+            values["values"] = [share.as_json() for share in shares[kind]]
         self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
             scenes=splits.count_scenes(members),
-            statistics=statistics(members, facts),
+            statistics=found,
+            notes=self.notes(facts, {kind: values["missing"] for kind, values in found.items()}),
             left_out=len(left_out),
             images={kind: found.as_json() for kind, found in self.descriptions.items()},
             ground_sampling_m=self.ground_sampling_m,
@@ -204,7 +229,7 @@ def content(pairs: Sequence[files.Pair], facts: Mapping[str, files.Facts]) -> st
 
 def statistics(
     members: Mapping[str, Sequence[files.Pair]], facts: Mapping[str, files.Facts]
-) -> dict[str, dict[str, Any]]:
+) -> dict[files.Kind, dict[str, Any]]:
     """Mean and standard deviation of each channel over all splits, of the values 0 .. 255.
 
     With them ``missing``: how many pixels have no value in their file, and are counted with what is stored instead.
@@ -219,3 +244,11 @@ def statistics(
         result[kind] = {"mean": mean.round(3).tolist(), "std": deviation.round(3).tolist()}
         result[kind]["missing"] = sum(image.missing for image in found)
     return result
+
+
+def share_line(kind: str, band: int, share: Mapping[str, Any]) -> str:
+    """How much of a band is clipped and how much is one value, for people; ``share`` as in the statistics."""
+    return (
+        f"{kind} band {band}: {share['below']:.1%} of the values clipped to 0, {share['above']:.1%} to 255; the most "
+        f"frequent stored value is {share['value']}, {share['equal']:.1%} of all"
+    )

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants
 
-from tfds_builders.builder import PairsBuilder, report_path
+from tfds_builders.builder import PairsBuilder, report_path, share_line
 
 if TYPE_CHECKING:
     from tfds_builders.pairs import Settings
@@ -174,6 +174,7 @@ def summary(builder: tfds.core.DatasetBuilder) -> str:
     for kind, values in metadata.get("statistics", {}).items():
         mean, deviation = (" ".join(f"{value:.1f}" for value in values[name]) for name in ("mean", "std"))
         lines.append(f"{kind} of 0 .. 255: mean {mean}, standard deviation {deviation}")
+        lines += [share_line(kind, band, share) for band, share in enumerate(values.get("values", ()), start=1)]
     lines += metadata.get("notes", [])
     if (report := report_path(builder)).exists():
         lines.append(_audit_line(report))
@@ -229,7 +230,7 @@ def _settings(flags: argparse.Namespace) -> "Settings | None":
         values = {name: getattr(flags, f"{prefix}{name}", None) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
-    sar, optical = (stated(prefix, ("range", "scale", "bands")) for prefix in ("sar_", "optical_"))
+    sar, optical = (stated(prefix, ("range", "scale", "bands", "nodata")) for prefix in ("sar_", "optical_"))
     rest = stated("", ("scene_regex",))
     if not (sar or optical or rest):
         return None
@@ -251,8 +252,10 @@ def main(arguments: list[str] | None = None) -> None:
     own.add_argument("--sar_range", help="what becomes 0 and 255: -25,0 or, a band, '-25,0;-32.5,0' or p2,p98")
     own.add_argument("--sar_scale", help="linear or amplitude values are brought to dB, for which the range then holds")
     own.add_argument("--sar_bands", type=_bands, help="1,2: the bands that become channels (default: all)")
+    own.add_argument("--sar_nodata", type=float, help="-9999: marks pixels without data, where the files do not say so")
     own.add_argument("--optical_range", help="the same for the optical images: 0,3500")
     own.add_argument("--optical_bands", type=_bands, help="4,3,2: those of red, green and blue")
+    own.add_argument("--optical_nodata", type=float, help="0: the same for the optical images")
     own.add_argument("--scene_regex", help=r"'^(\w+)_\d+': finds the scene in a file's name")
     parser.add_argument(
         "--file_format", default=FILE_FORMATS[0], help=f"{' or '.join(FILE_FORMATS)}, which tfds.load asks for"

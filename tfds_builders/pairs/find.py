@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tfds_builders import files, splits
-from tfds_builders.pairs.raster import SUFFIXES
+from tfds_builders.imagery import FOREIGN_SUFFIXES, SUFFIXES
 
 TABLE = "pairs.csv"
 COLUMNS = ("sar", "optical", "id", "scene", "season", "terrain", "split")
@@ -54,7 +54,7 @@ def find(root: Path, *, scene_regex: str | None = None) -> Found:
 def _by_folders(root: Path, scene_regex: str | None) -> Found:
     def layout(path: Path) -> files.Patch | None:
         kind, *place = path.relative_to(root).parts
-        if kind not in files.KINDS or not place or path.suffix.lower() not in SUFFIXES:
+        if kind not in files.KINDS or not place or path.suffix.lower() not in SUFFIXES + FOREIGN_SUFFIXES:
             return None
         name = "/".join([*place[:-1], path.stem])
         return files.Patch(kind, name, scene=place[0] if len(place) > 1 else name)
