@@ -110,7 +110,8 @@ def png_chunks(path: Path) -> Png:
         for name, length in _chunk_headers(file):
             end = file.tell() + length + 4  # a checksum follows
             if name == b"IHDR" and length == 13:
-                depth, colour_type = struct.unpack(">8xBB3x", file.read(length))
+                start = file.read(length)
+                depth, colour_type = start[8:10] if len(start) == length else (0, 0)
             elif name == b"tRNS" and colour_type in (0, 2):
                 transparent = struct.unpack(f">{length // 2}H", file.read(length // 2 * 2))
             elif name == b"eXIf":

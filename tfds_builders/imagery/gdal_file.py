@@ -145,9 +145,15 @@ def _alpha(image: rasterio.DatasetReader) -> int | None:
 
 
 def _bands(image: rasterio.DatasetReader) -> Iterator[Band]:
-    told = zip(image.indexes, image.descriptions, image.colorinterp, image.scales, image.offsets, strict=True)
-    for number, text, colour, scale, offset in told:
-        yield Band(number=number, description=(text or "").strip(), colour=colour.name, scale=scale, offset=offset)
+    for number in image.indexes:
+        yield Band(
+            number=number,
+            description=(image.descriptions[number - 1] or "").strip(),
+            colour=image.colorinterp[number - 1].name,
+            scale=image.scales[number - 1],
+            offset=image.offsets[number - 1],
+            unit=image.units[number - 1] or "",
+        )
 
 
 def _georeference(image: rasterio.DatasetReader) -> Georeference | None:

@@ -9,7 +9,13 @@ from tfds_builders.imagery.georeference import UPRIGHT, Georeference, Turn
 
 COLOURS = ("red", "green", "blue")
 
-_RADIOMETRY = re.compile(r"(?:.*_)?(?:OFFSET|SCALE|QUANTIFICATION_VALUE)(?:_.*)?|PROCESSING_BASELINE", re.IGNORECASE)
+_RADIOMETRY = re.compile(
+    r"(?:(?:BOA|TOA|RADIO|RADIOMETRIC|REFLECTANCE|RADIANCE)_)*(?:ADD_)?"
+    r"(?:OFFSET|SCALE|SCALE_FACTOR|QUANTIFICATION_VALUE|ADD|MULT)(?:_B(?:AND_)?\w{1,2})?"
+    r"|PROCESSING_BASELINE|POLARI[SZ]ATION|CALIBRATION|UNITS?",
+    re.IGNORECASE,
+)
+"""Tags of Sentinel-2's, Landsat's and radar products."""
 _OFFSET_BASELINE = 4.0  # Sentinel-2: from this processing baseline on, 1000 is added to the stored numbers.
 
 
@@ -22,6 +28,7 @@ class Band:
         description: what the file calls it, or empty.
         colour: its colour interpretation, in GDAL's words: ``gray``, ``red``, ``undefined`` ...
         scale, offset: stated by the file; a value is stored * scale + offset. Not applied.
+        unit: of the values, as the file states it, or empty.
     """
 
     number: int
@@ -29,6 +36,7 @@ class Band:
     colour: str = "undefined"
     scale: float = 1.0
     offset: float = 0.0
+    unit: str = ""
 
     @property
     def name(self) -> str:

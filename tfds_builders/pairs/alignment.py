@@ -59,7 +59,7 @@ def align(sar: Header, optical: Header) -> Alignment:
 
 def _fault(sar: Header, apart: float) -> str:
     size = max(sar.height, sar.width)
-    where = "elsewhere" if math.isinf(apart) else f"{apart:,.0f} pixels away, of {size}"
+    where = "beyond the area of its CRS" if math.isinf(apart) else f"{apart:,.0f} pixels away, of {size}"
     return (
         f"other ground than its partner's, by the georeferences of both: a corner lies {where}; bring both to one "
         "grid, such as by gdalwarp -te and -tr"

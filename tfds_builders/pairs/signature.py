@@ -24,7 +24,7 @@ class Signature(NamedTuple):
         numbers: of the bands that hold data.
         names: of these; empty where the file names none.
         described: whether the names are descriptions, not only colours.
-        scaling: scale and offset of each band, which are not applied.
+        scaling: scale, offset and unit of each band, which are not applied.
         radiometry: tags that say what the numbers mean.
     """
 
@@ -34,7 +34,7 @@ class Signature(NamedTuple):
     numbers: tuple[int, ...]
     names: tuple[str, ...] = ()
     described: bool = False
-    scaling: tuple[tuple[float, float], ...] = ()
+    scaling: tuple[tuple[float, float, str], ...] = ()
     radiometry: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -50,7 +50,7 @@ class Signature(NamedTuple):
             numbers=tuple(band.number for band in bands),
             names=tuple(band.name for band in bands) if described or coloured else (),
             described=described,
-            scaling=tuple((band.scale, band.offset) for band in bands),
+            scaling=tuple((band.scale, band.offset, band.unit) for band in bands),
             radiometry=header.radiometry,
         )
 
@@ -123,15 +123,13 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "without names"
 
 
-def scaled(scaling: Sequence[tuple[float, float]]) -> bool:
+def scaled(scaling: Sequence[tuple[float, float, str]]) -> bool:
     """Whether a scale or an offset is stated."""
-    return any(pair != (1, 0) for pair in scaling)
+    return any((scale, offset) != (1, 0) for scale, offset, _ in scaling)
 
 
-def _scaling(scaling: Sequence[tuple[float, float]]) -> str:
-    if not scaled(scaling):
-        return "no scale and offset"
-    told = dict.fromkeys(f"scale {scale:g} and offset {offset:g}" for scale, offset in scaling)
+def _scaling(scaling: Sequence[tuple[float, float, str]]) -> str:
+    told = dict.fromkeys(f"scale {scale:g}, offset {offset:g} {unit}".strip() for scale, offset, unit in scaling)
     return "; ".join(told)
 
 

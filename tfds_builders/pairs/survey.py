@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from tfds_builders import files, imagery
 from tfds_builders.files import KINDS, Kind, Pair
+from tfds_builders.imagery.georeference import UPRIGHT
 from tfds_builders.pairs import alignment, ranges
 from tfds_builders.pairs.raster import Raster, equal_bands
 from tfds_builders.pairs.settings import Reading, Settings
@@ -91,6 +92,7 @@ class _Look(NamedTuple):
     pair: Pair
     signatures: dict[Kind, Signature]
     formats: dict[Kind, tuple[str, bool]]  # of the files, and whether they are plain
+    turned: tuple[Kind, ...]  # those that are not stored upright
     nodata: dict[Kind, float | None]
     pixel_m: frozenset[float | None]
     aligned: alignment.Alignment
@@ -109,6 +111,7 @@ def _look(pair: Pair) -> _Look:
         pair=pair,
         signatures={kind: Signature.of(header) for kind, header in headers.items()},
         formats={kind: (header.format, header.plain) for kind, header in headers.items()},
+        turned=tuple(kind for kind, header in headers.items() if header.turn != UPRIGHT),
         nodata={kind: header.nodata for kind, header in headers.items()},
         pixel_m=frozenset(header.georeference.pixel_m if header.georeference else None for header in headers.values()),
         aligned=alignment.align(headers["sar"], headers["optical"]) if len(headers) == 2 else alignment.Alignment(),
@@ -122,6 +125,7 @@ class _Headers:
     def __init__(self, pairs: Sequence[Pair]):
         self.pairs = pairs
         self.formats: dict[Kind, set[tuple[str, bool]]] = {kind: set() for kind in KINDS}
+        self.turned: collections.Counter[Kind] = collections.Counter()
         self.pixel_m: set[float | None] = set()
         self.alignments: list[alignment.Alignment] = []
         self.misaligned: list[files.BadFile] = []
@@ -149,6 +153,7 @@ class _Headers:
         elif sar.height * sar.width > MAX_PIXELS:
             self._bad.append(files.BadFile(look.pair.sar, f"{sar}: a scene, to be cut into smaller images first"))
         else:
+            self.turned.update(look.turned)
             for kind in KINDS:
                 signature = look.signatures[kind]
                 self._counts[kind][signature] += 1
@@ -202,6 +207,8 @@ def _format(kind: Kind, reading: Reading, headers: _Headers, size: tuple[int, in
     if grey and len(bands) > 1:
         notes.append(f"sar: the {len(bands)} bands of a file are equal; they are stored as one channel")
         bands = bands[:1]
+    if count := headers.turned[kind]:
+        notes.append(f"{kind}: {count:,} images are stored turned or mirrored, as they say, and were brought upright")
     if count := headers.reordered(kind, expected):
         notes.append(
             f"{kind}: {count:,} files name their bands in another order; all are read as {', '.join(expected.names)}"
