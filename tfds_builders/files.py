@@ -191,7 +191,7 @@ class ImageFacts(NamedTuple):
     total_square: tuple[float, ...]
     missing: int = 0  # pixels without a value in the file, in any channel
     digest: bytes = b""  # of shape and values, see `description.image_digest`
-    edges: tuple[float, ...] = ()  # see `values.Decoded`
+    suspects: tuple[float, ...] = ()  # see `values.Decoded`
     lowest: float | None = None  # the same
 
 
@@ -337,7 +337,7 @@ def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, di
             else:
                 decoded = formats[kind].decode(path)
                 levels[kind] = counts(decoded)
-                found[kind] = image_facts(decoded.image)._replace(edges=decoded.edges, lowest=decoded.lowest)
+                found[kind] = image_facts(decoded.image)._replace(suspects=decoded.suspects, lowest=decoded.lowest)
                 if (levels[kind].levels > 0).sum(axis=-1).min() < 2:
                     bad.append(BadFile(path, "a band is stored as one value in all pixels: its range does not fit it"))
         except UNREADABLE as error:

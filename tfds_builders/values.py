@@ -9,19 +9,23 @@ MAX_SHARE = 0.5
 """Of the values of a band that may be clipped, or may be one value; above it a range or unit is misunderstood."""
 
 
+_MIN_RUN = 8  # pixels
+_FREQUENT = 0.01  # Share of an image.
+
+
 class Decoded(NamedTuple):
     """An image as it is stored, and what was seen on the way.
 
     Attributes:
         image: [height, width, channel] uint8; masked where there is no value in the file.
         clipped: [channel, 2], how many values lie below and above the range; None where there is no range.
-        edges: values in the file's unit that fill a whole stretch of an edge, exactly.
+        suspects: values in the file's unit that look like those of pixels without data, see ``suspects``.
         lowest: the lowest value, in the file's unit.
     """
 
     image: np.ndarray
     clipped: np.ndarray | None = None
-    edges: tuple[float, ...] = ()
+    suspects: tuple[float, ...] = ()
     lowest: float | None = None
 
 
@@ -106,21 +110,27 @@ def check_varies(values: np.ndarray, names: tuple[str, ...]) -> None:
             raise ValueError(f"every pixel has the value {found[0]:g}{where}, expected an image")
 
 
-def edges(values: np.ndarray) -> tuple[float, ...]:
-    """Values that fill a stretch of an image's edge exactly, as missing pixels do.
+def suspects(values: np.ndarray) -> tuple[float, ...]:
+    """Exact values that look like those of pixels without data, although nothing declares them as such.
 
-    A quarter of an edge for numbers of more than 8 bits, of which neighbours are never all equal; the whole edge for
-    8 bits, where dark water or a bright roof can fill a part.
+    They fill a stretch of an edge: a quarter of it for numbers of more than 8 bits, of which neighbours are never all
+    equal; the whole edge for 8 bits, where dark water or a bright roof can fill a part. Or, for more than 8 bits, they
+    are the lowest or highest value, and more than a hundredth of all.
 
     Args:
         values: [height, width, band], masked where there is no value.
     """
     found = set()
+    eight_bits = values.dtype in (np.uint8, np.int8)
     for band in range(values.shape[-1]):
         image = values[..., band]
         for edge in (image[0], image[-1], image[:, 0], image[:, -1]):
-            least = len(edge) if values.dtype == np.uint8 else max(len(edge) // 4, 8)
+            least = len(edge) if eight_bits else max(len(edge) // 4, _MIN_RUN)
             found.update(_runs(edge, least=least))
+        inside = np.ma.compressed(image)
+        if not eight_bits and len(inside):
+            extremes = (inside.min(), inside.max())
+            found.update(float(x) for x in extremes if (inside == x).sum() > max(_FREQUENT * len(inside), _MIN_RUN))
     return tuple(sorted(found))
 
 

@@ -14,7 +14,7 @@ from tfds_builders.values import MAX_SHARE, Shares
 _OFFSET = 1000  # added to the numbers of Sentinel-2 files from baseline 04.00 on
 _CLEARLY_WITHOUT = 0.8 * _OFFSET
 _MIXED = 0.1  # Share of files with and without it from which on a mixture is suspected.
-_NOTED_EDGES = 0.01  # Share of files with one exact value along an edge.
+_NOTED_SUSPECTS = 0.01  # Share of files with a value that looks like that of missing pixels.
 
 
 def scaling(form: Raster, stated: Reading) -> dict[str, Any]:
@@ -85,36 +85,45 @@ def notes(images: Mapping[Kind, Raster], facts: Mapping[str, Facts], missing: Ma
         if form.limits is not None:
             unit = "" if form.scale == "file" else " dB"
             spans = ", ".join(
-                f"band {band} {low:g} .. {high:g}{unit}"
-                for band, (low, high) in zip(form.bands, form.limits, strict=True)
+                f"band {band}{f' ({name})' if form.expected.described else ''} {low:g} .. {high:g}{unit}"
+                for band, name, (low, high) in zip(form.bands, form.names, form.limits, strict=True)
             )
             lines.append(f"{kind}: 0 .. 255 is {spans}")
         if missing[kind]:
             lines.append(f"{kind}: {missing[kind]:,} pixels have no value in their file and are stored as 0")
-        lines += _edges(kind, [getattr(pair, kind).edges for pair in facts.values()])
+        lines += _suspects(kind, [getattr(pair, kind).suspects for pair in facts.values()])
     if images["optical"].dtype != "uint8":
-        lines += _mixed_offsets([pair.optical.lowest for pair in facts.values() if pair.optical.lowest is not None])
+        lowest = [pair.optical.lowest for pair in facts.values() if pair.optical.lowest is not None]
+        lines += _offsets(lowest, images["optical"].limits)
     return lines
 
 
-def _edges(kind: Kind, found: Sequence[tuple[float, ...]]) -> Iterable[str]:
-    """Names exact values that are frequent along edges."""
+def _suspects(kind: Kind, found: Sequence[tuple[float, ...]]) -> Iterable[str]:
+    """Names exact values that are frequent along edges, or as the lowest or highest value."""
     counts = collections.Counter(value for values in found for value in values)
     for value, count in counts.most_common(3):
-        if count >= max(1, math.ceil(_NOTED_EDGES * len(found))):
+        if count >= max(1, math.ceil(_NOTED_SUSPECTS * len(found))):
             yield (
-                f"{kind}: along an edge of {count:,} of {len(found):,} images all values are {exact(value)}, which no "
-                f"file declares as nodata: if it marks pixels without data, say --{kind}_nodata={exact(value)}"
+                f"{kind}: the exact value {exact(value)} is frequent in {count:,} of {len(found):,} images, which do "
+                f"not declare it as nodata: if it marks pixels without data, say --{kind}_nodata={exact(value)}"
             )
 
 
-def _mixed_offsets(lowest: Sequence[float]) -> Iterable[str]:
-    """Suspects files of Sentinel-2 to which 1000 is added among others, where no tag tells them apart."""
+def _offsets(lowest: Sequence[float], limits: Sequence[tuple[float, float]] | None) -> Iterable[str]:
+    """Suspects that 1000 is added to the numbers of Sentinel-2 files, or to some of them, where no tag says so.
+
+    Args:
+        lowest: of each image, in the file's unit.
+        limits: what becomes 0 and 255, a channel.
+    """
     shifted = sum(value >= _OFFSET for value in lowest)
     others = sum(value < _CLEARLY_WITHOUT for value in lowest)
+    why = f"Sentinel-2 files of processing baseline 04.00 and later (from 2022) have {_OFFSET} added to their numbers"
     if min(shifted, others) >= max(1, _MIXED * len(lowest)):
         yield (
-            f"optical: in {shifted:,} of {len(lowest):,} images no value is below {_OFFSET}, in {others:,} many are: "
-            f"Sentinel-2 files of processing baseline 04.00 and later (from 2022) have {_OFFSET} added to their "
-            "numbers; if these are mixed with older ones, subtract it first"
+            f"optical: in {shifted:,} of {len(lowest):,} images no value is below {_OFFSET}, in {others:,} some are: "
+            f"{why}; if these are mixed with older ones, subtract it first"
         )
+    elif shifted == len(lowest) > 0 and limits is not None and max(low for low, _ in limits) <= _OFFSET / 2:
+        begin = f"{limits[0][0]:g}"
+        yield f"optical: no value is below {_OFFSET}: {why}; if so, the range is to begin there, not at {begin}"

@@ -68,7 +68,7 @@ def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) 
     return OwnConfig(
         name=name,
         description="Somebody's own pairs.",
-        pairs=found.pairs,
+        pairs=[pair for pair in found.pairs if pair.patch.id not in seen.misaligned],
         bad=found.bad + seen.bad,
         given_splits=found.splits,
         lone=found.lone,

@@ -11,7 +11,7 @@ from tfds_builders import files, imagery
 from tfds_builders.files import Kind
 from tfds_builders.pairs.raster import Raster
 from tfds_builders.pairs.settings import Percentile, exact, parse_range
-from tfds_builders.values import check_varies, edges
+from tfds_builders.values import check_varies, suspects
 
 _SAMPLED_PIXELS = 2**22  # over all files, for percentiles
 _MIN_SAMPLED_PIXELS = 64  # of each file, however many there are
@@ -107,8 +107,8 @@ def look(kind: Kind, form: Raster, paths: Sequence[Path]) -> str | None:
     unit = "" if form.scale == "file" else " in dB"
     if form.scale == "file":
         lines += [
-            f"  {exact(value)} fills edges: if it marks pixels without data, add --{kind}_nodata={exact(value)}"
-            for value in edges(values)[:3]
+            f"  {exact(value)} is frequent: if it marks pixels without data, add --{kind}_nodata={exact(value)}"
+            for value in suspects(values)[:3]
         ]
     return (
         f"{path} holds {form.dtype} values{unit}:\n" + "\n".join(lines) + f"\nState what becomes 0 and 255 by "

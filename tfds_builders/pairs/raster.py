@@ -11,7 +11,7 @@ from PIL import Image
 from tfds_builders import imagery
 from tfds_builders.pairs.settings import SCALES
 from tfds_builders.pairs.signature import Signature, difference, order, same_form
-from tfds_builders.values import Decoded, check_varies, edges
+from tfds_builders.values import Decoded, check_varies, suspects
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Raster:
         return Decoded(
             image=self._stored(scaled),
             clipped=self._clipped(scaled),
-            edges=edges(numbers),
+            suspects=suspects(numbers),
             lowest=float(numbers.min()),
         )
 
@@ -126,7 +126,7 @@ class Raster:
         if not same_form(found._replace(numbers=(1,)), one):
             raise ValueError(f"{found}, expected {one}, like {self.like}")
         raster = image.decoded()
-        if not equal_bands(raster):
+        if band_spread(raster) > 0:
             raise ValueError(f"{found}, expected {one}, like {self.like}")
         return raster._replace(values=raster.values[..., :1], mask=raster.mask[..., :1])
 
@@ -153,7 +153,10 @@ class Raster:
         return np.stack([np.ma.filled(side, False).sum(axis=(0, 1)) for side in sides], axis=-1)
 
 
-def equal_bands(raster: imagery.Raster) -> bool:
-    """Whether all bands of an image are one and the same."""
-    values, mask = raster.values, raster.mask
-    return bool((mask == mask[..., :1]).all() and ((values == values[..., :1]) | mask).all())
+def band_spread(raster: imagery.Raster) -> float:
+    """By how much the bands of an image differ from its first one, on average; 0 only if all are one and the same."""
+    values, mask = raster.values.astype(np.float64), raster.mask
+    if (mask != mask[..., :1]).any():
+        return np.inf
+    found = np.abs(values - values[..., :1])[~mask]
+    return float(found.mean()) if len(found) else 0.0

@@ -119,6 +119,11 @@ def colours(signature: Signature) -> tuple[int, ...] | None:
     return tuple(found) if len(set(found)) == len(found) else None
 
 
+def copolar_first(signature: Signature) -> bool:
+    """Whether the first radar band is one that is received as it was sent, VV or HH."""
+    return bool(signature.names) and re.search(r"(?<![a-z])(vv|hh)(?![a-z])", signature.names[0].casefold()) is not None
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "without names"
 

@@ -13,13 +13,13 @@ from tfds_builders import files, imagery
 from tfds_builders.files import KINDS, Kind, Pair
 from tfds_builders.imagery.georeference import UPRIGHT
 from tfds_builders.pairs import alignment, ranges
-from tfds_builders.pairs.raster import Raster, equal_bands
+from tfds_builders.pairs.raster import Raster, band_spread
 from tfds_builders.pairs.settings import Reading, Settings
-from tfds_builders.pairs.signature import Signature, colours, order, scaled
+from tfds_builders.pairs.signature import Signature, colours, copolar_first, order, scaled
 
 MAX_PIXELS = 2**24
 """Of an image, 4096 x 4096: what is larger is a scene that was not cut, or a decompression bomb."""
-_LOOKED_AT = 8  # files that are decoded to see whether radar is grey, stored as colour
+_LOOKS_GREY = 3.0  # levels; what JPEG leaves of equal channels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,8 @@ class Survey:
 
     Attributes:
         images: how the images of each kind are read.
-        bad: pairs that do not belong together, and why; other faults are found when files are decoded.
+        bad: the radar images of pairs that do not belong together, and why; decoding finds all other faults.
+        misaligned: the ids of these pairs.
         nodata: the value that marks missing pixels, of each kind: as the owner says, else as all files do.
         notes: what the owner is to know, in sentences.
         ground_sampling_m: metres per pixel, if all files state the same.
@@ -36,6 +37,7 @@ class Survey:
 
     images: dict[Kind, Raster]
     bad: list[files.BadFile]
+    misaligned: frozenset[str]
     nodata: dict[Kind, float | None]
     notes: list[str]
     ground_sampling_m: float | None
@@ -79,7 +81,8 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         images[kind] = dataclasses.replace(images[kind], encoding=_encoding(images[kind], headers.formats[kind]))
     return Survey(
         images=images,
-        bad=headers.misaligned,
+        bad=list(headers.misaligned.values()),
+        misaligned=frozenset(headers.misaligned),
         nodata={kind: _nodata(images[kind], headers.nodata[kind]) for kind in KINDS},
         notes=notes + alignment.notes(headers.alignments),
         ground_sampling_m=headers.pixel_m.pop() if len(headers.pixel_m) == 1 else None,
@@ -92,6 +95,7 @@ class _Look(NamedTuple):
     pair: Pair
     signatures: dict[Kind, Signature]
     formats: dict[Kind, tuple[str, bool]]  # of the files, and whether they are plain
+    alpha: dict[Kind, int | None]
     turned: tuple[Kind, ...]  # those that are not stored upright
     nodata: dict[Kind, float | None]
     pixel_m: frozenset[float | None]
@@ -111,6 +115,7 @@ def _look(pair: Pair) -> _Look:
         pair=pair,
         signatures={kind: Signature.of(header) for kind, header in headers.items()},
         formats={kind: (header.format, header.plain) for kind, header in headers.items()},
+        alpha={kind: header.alpha for kind, header in headers.items()},
         turned=tuple(kind for kind, header in headers.items() if header.turn != UPRIGHT),
         nodata={kind: header.nodata for kind, header in headers.items()},
         pixel_m=frozenset(header.georeference.pixel_m if header.georeference else None for header in headers.values()),
@@ -125,10 +130,11 @@ class _Headers:
     def __init__(self, pairs: Sequence[Pair]):
         self.pairs = pairs
         self.formats: dict[Kind, set[tuple[str, bool]]] = {kind: set() for kind in KINDS}
+        self.alpha: dict[Kind, set[int | None]] = {kind: set() for kind in KINDS}
         self.turned: collections.Counter[Kind] = collections.Counter()
         self.pixel_m: set[float | None] = set()
         self.alignments: list[alignment.Alignment] = []
-        self.misaligned: list[files.BadFile] = []
+        self.misaligned: dict[str, files.BadFile] = {}  # by the pair's id
         self._counts: dict[Kind, collections.Counter[Signature]] = {kind: collections.Counter() for kind in KINDS}
         self._first: dict[tuple[Kind, Signature], Path] = {}
         self._files: dict[tuple[Kind, Signature], list[Path]] = collections.defaultdict(list)
@@ -141,11 +147,12 @@ class _Headers:
         self.pixel_m |= look.pixel_m
         for kind in look.signatures:
             self.formats[kind].add(look.formats[kind])
+            self.alpha[kind].add(look.alpha[kind])
         if look.faults:
             return
         self.alignments.append(look.aligned)
         if look.aligned.fault is not None:
-            self.misaligned.append(files.BadFile(look.pair.sar, look.aligned.fault))
+            self.misaligned[look.pair.patch.id] = files.BadFile(look.pair.sar, look.aligned.fault)
             return
         sar, optical = look.signatures["sar"], look.signatures["optical"]
         if sar.size != optical.size:
@@ -158,7 +165,7 @@ class _Headers:
                 signature = look.signatures[kind]
                 self._counts[kind][signature] += 1
                 self._first.setdefault((kind, signature), look.pair.path(kind))
-                if len(self._files[kind, signature]) < _LOOKED_AT:
+                if self._counts[kind][signature].bit_count() == 1:  # 1, 2, 4, 8 ...: few, and from everywhere.
                     self._files[kind, signature].append(look.pair.path(kind))
                 self.nodata[kind][look.nodata[kind]] += 1
 
@@ -172,13 +179,14 @@ class _Headers:
         for signature, count in self._counts["sar"].items():
             counts[signature.size] += count
         if not counts:
-            raise files.BadFilesError(self._bad + self.misaligned, root=root)
+            raise files.BadFilesError([*self._bad, *self.misaligned.values()], root=root)
         return counts.most_common(1)[0][0]
 
     def most_frequent(self, kind: Kind, size: tuple[int, int]) -> tuple[Signature, Path, list[Path]]:
         """The form that most files of a size have, the first file of it, and some of its files."""
-        counts = collections.Counter({s: count for s, count in self._counts[kind].items() if s.size == size})
-        signature = counts.most_common(1)[0][0]
+        counts = {s: count for s, count in self._counts[kind].items() if s.size == size}
+        # Of equally frequent orders of radar bands the usual one, VV before VH; else the first.
+        signature = max(counts, key=lambda s: (counts[s], copolar_first(s)))
         return signature, self._first[kind, signature], self._files[kind, signature]
 
     def reordered(self, kind: Kind, expected: Signature) -> int:
@@ -194,7 +202,7 @@ class _Headers:
 def _format(kind: Kind, reading: Reading, headers: _Headers, size: tuple[int, int]) -> tuple[Raster, list[str]]:
     """How the images of one kind are read, without a range; and what is to be said about it."""
     expected, like, some = headers.most_frequent(kind, size)
-    _check_bands(kind, reading, expected, like)
+    _check_bands(kind, reading, expected, like=like, alpha=headers.alpha[kind])
     _check_nodata(kind, reading, expected, like)
     notes = []
     bands = reading.bands or expected.numbers
@@ -203,10 +211,18 @@ def _format(kind: Kind, reading: Reading, headers: _Headers, size: tuple[int, in
     if kind == "optical" and reading.bands is None and (named := colours(expected)) not in (None, bands):
         bands = named
         notes.append(f"optical: by their names, bands {', '.join(map(str, named))} are red, green and blue")
-    grey = kind == "sar" and reading.bands is None and (len(bands) == 1 or _grey(some))
+    spread = _spread(some) if len(bands) > 1 and reading.bands is None else None
+    grey = kind == "sar" and reading.bands is None and (len(bands) == 1 or spread == 0)
     if grey and len(bands) > 1:
         notes.append(f"sar: the {len(bands)} bands of a file are equal; they are stored as one channel")
         bands = bands[:1]
+    elif spread is not None and spread < _LOOKS_GREY and expected.dtype == "uint8":
+        advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
+        advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
+        notes.append(
+            f"{kind}: the {len(bands)} bands of a file differ by {spread:.2g} grey levels on average, like grey that "
+            f"was saved as colour: {advice}"
+        )
     if count := headers.turned[kind]:
         notes.append(f"{kind}: {count:,} images are stored turned or mirrored, as they say, and were brought upright")
     if count := headers.reordered(kind, expected):
@@ -226,15 +242,14 @@ def _format(kind: Kind, reading: Reading, headers: _Headers, size: tuple[int, in
     return form, notes
 
 
-def _check_bands(kind: Kind, reading: Reading, expected: Signature, like: Path) -> None:
+def _check_bands(kind: Kind, reading: Reading, expected: Signature, *, like: Path, alpha: set[int | None]) -> None:
     for band in reading.bands or ():
         if band in expected.numbers:
             continue
-        transparency = imagery.header(like).alpha
-        if band == transparency:
+        if band in alpha:
             raise ValueError(
-                f"--{kind}_bands asks for band {band}, which is the transparency (alpha) of {like}: it is a mask, "
-                "never a channel."
+                f"--{kind}_bands asks for band {band}, which is transparency (alpha): it is a mask, never a channel; "
+                f"{like} has the bands {', '.join(map(str, expected.numbers))}."
             )
         raise ValueError(f"--{kind}_bands asks for band {band}, but {like} has {len(expected.numbers)}.")
 
@@ -262,10 +277,13 @@ def _choose_colours(expected: Signature, like: Path) -> str:
     return f"{like} has {bands}{names}, an optical image three: red, green and blue; {advice}."
 
 
-def _grey(paths: Iterable[Path]) -> bool:
-    """Whether these files, as far as they can be read, hold one image in several equal bands."""
+def _spread(paths: Iterable[Path]) -> float | None:
+    """By how much the bands of most of these files differ from their first one, on average; 0 only if in no pixel.
+
+    None where no file can be read.
+    """
     rasters = [raster for path in paths if (raster := _read_or_none(path)) is not None]
-    return bool(rasters) and all(map(equal_bands, rasters))
+    return float(np.median(list(map(band_spread, rasters)))) if rasters else None
 
 
 def _read_or_none(path: Path) -> imagery.Raster | None:
