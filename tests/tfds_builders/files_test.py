@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from tfds_builders import files
+from tfds_builders import files, finding
 
 FORMATS = {"sar": files.EightBit(size=16, mode="L"), "optical": files.EightBit(size=16, mode="RGB")}
 
@@ -34,7 +34,7 @@ def pair_writer(tmp_path, write_image):
 
 def read(root, processes=1):
     """The pairs, their facts, and the reason for every bad file by its path below the folder."""
-    pairs, bad = files.find_pairs(root, layout)
+    pairs, bad = finding.find_pairs(root, layout)
     facts, faults = files.check_pairs(pairs, FORMATS, processes=processes)
     return pairs, facts, {path.relative_to(root).as_posix(): reason for path, reason in bad + faults}
 
@@ -69,7 +69,7 @@ def test_terrain_is_taken_from_either_file(tmp_path, write_pair):
         patch = layout(path)
         return patch._replace(terrain="urban") if patch.kind == "optical" else patch
 
-    [pair], _ = files.find_pairs(tmp_path, with_terrain)
+    [pair], _ = finding.find_pairs(tmp_path, with_terrain)
     assert (pair.patch.kind, pair.patch.terrain) == ("sar", "urban")
 
 

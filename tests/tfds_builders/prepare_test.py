@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
-from tfds_builders import files, prepare
+from tfds_builders import files, interruption, prepare
 
 PROJECT = Path(__file__).parents[2]
 SEASON = "ROIs1158_spring"
@@ -64,10 +64,10 @@ def test_skip_bad_leaves_out_and_records(tmp_path, raw, capsys):
     bad = sorted(raw.rglob("*_s1_*_p1.png"))[0]
     bad.write_bytes(b"")
     arguments = ["sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}"]
-    with pytest.raises(SystemExit, match="1 bad files"):
+    with pytest.raises(SystemExit, match="1 bad file under"):
         prepare.main(arguments)
     prepare.main([*arguments, "--skip_bad"])
-    assert "1 files or pairs left out" in capsys.readouterr().out
+    assert "1 file or pair left out" in capsys.readouterr().out
     report = json.loads((tmp_path / "sen12" / "all" / "audit_1.0.0.json").read_text())
     assert report["left_out"] == [{"path": str(bad), "reason": "empty, 0 bytes"}]
     assert sum(report["pairs"].values()) == 5
@@ -167,12 +167,12 @@ def test_command_ends_with_one_message_and_no_traceback(tmp_path):
     assert str(caught.value).startswith("manual_dir")
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_preparation_leaves_no_dataset_and_the_next_starts_clean(tmp_path, raw, kill):
     # The process sends itself the signal while it writes the second split.
     program = f"""
 import os, sys
-from tfds_builders import files, prepare
+from tfds_builders import files, interruption, prepare
 original, count = files.EightBit.stored, 0
 def stored(self, path):
     global count
@@ -188,7 +188,12 @@ prepare.main(sys.argv[1:])
     killed = subprocess.run(
         [sys.executable, "-c", program, *arguments], env=environment, capture_output=True, timeout=120, check=False
     )
-    assert killed.returncode == (-kill if kill == signal.SIGKILL else 128 + kill), killed.stderr.decode()
+    said = killed.stderr.decode()
+    if kill == signal.SIGKILL:
+        assert killed.returncode == -kill, said
+    else:
+        assert killed.returncode == interruption.STATUS == 75, said
+        assert f"\nInterrupted by {kill.name}: nothing of sen12 was prepared" in said and "Traceback" not in said
     with pytest.raises(FileNotFoundError, match="sen12 is not prepared"):
         pipeline.open_split("sen12", split="train", data_dir=tmp_path)
     leftovers = list((tmp_path / "sen12").rglob("incomplete.*"))

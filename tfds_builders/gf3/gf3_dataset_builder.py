@@ -5,13 +5,14 @@ None of these collections says where a crop was cut, so all are split by blocks 
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from tfds_builders import files, splits
+from tfds_builders.bad_files import counted
 from tfds_builders.builder import PairsBuilder, PairsConfig
 
 
@@ -78,11 +79,15 @@ def osdataset(path: Path, *, size: int) -> Crop | None:
 def three_mos(path: Path) -> Crop | None:
     """Reads ``GF3/sar/sar_ID.jpg`` with ``GF3/opt/TERRAIN/opt_ID.jpg``; other satellites' folders are passed over."""
     name = re.fullmatch(r"(sar|opt)_(\d+)\.jpg", path.name)
-    if name is None or "GF3" not in path.parts:
+    if name is None:
         return None
-    if name[1] == "sar":
-        return Crop("sar", int(name[2]))
-    return Crop("optical", int(name[2]), terrain=path.parent.name)
+    *above, folder = path.parts[:-1]
+    terrain = ""
+    if name[1] == "opt" and folder != "opt":
+        terrain, (*above, folder) = folder, above
+    if folder != name[1] or above[-1:] != ["GF3"]:
+        return None
+    return Crop("sar" if name[1] == "sar" else "optical", int(name[2]), terrain=terrain)
 
 
 def _osdataset_512(path: Path) -> Crop | None:
@@ -191,6 +196,11 @@ class Builder(PairsBuilder):
             "optical": files.EightBit(size=size, mode="RGB", encoding=encoding),
         }
 
+    @property
+    def scene_rule(self) -> str:
+        """See ``PairsBuilder``."""
+        return "blocks of consecutive numbers, as no crop says where it comes from"
+
     def layout(self, path: Path) -> files.Patch | None:
         """The crop in a file; the block of its number stands in for its scene."""
         if (crop := self.collection.crop(path)) is None:
@@ -201,3 +211,11 @@ class Builder(PairsBuilder):
     def split_of(self, patch: files.Patch) -> str | None:
         """By the number, with which every id ends."""
         return self.collection.blocks.split_of(int(patch.id.rpartition("_")[2]))
+
+    def divide(self, pairs: Sequence[files.Pair]) -> splits.Division:
+        """The pairs sorted into splits, without the margins of the blocks."""
+        found = super().divide(pairs)
+        left_out = len(pairs) - sum(map(len, found.members.values()))
+        return dataclasses.replace(
+            found, rule=f"eight, one and one of every ten blocks; {counted(left_out, 'crop')} between them left out"
+        )

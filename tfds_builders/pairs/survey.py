@@ -33,7 +33,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         processes: how many decode files, for percentiles.
 
     Raises:
-        ValueError: no pair can be read (``files.BadFilesError``), bands or range are missing or do not fit.
+        ValueError: no pair can be read (``BadFilesError``), bands or range are missing or do not fit.
     """
     headers, first = _first(pairs, root)
     formats = {}
