@@ -188,7 +188,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         temporary.replace(self.report_path)
         if not found.clean:
             raise audit.LeakError(
-                f"{found.table()}\nThe splits of {self.info.full_name} share ground; everything found stands in "
+                f"{found.table()}\nThe splits of {self.info.full_name} share ground; everything found is listed in "
                 f"{self.report_path}. Nothing was written. --skip_bad leaves near-duplicates out of the earlier split."
             )
         return members

@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"{error}")
     if not done.made:
-        print("\n".join((f"{flags.name} is already prepared: nothing was read or written.", *done.remarks)))
+        print("\n".join((f"{flags.name} is already prepared, nothing read.", *done.remarks)))
     print(summary(done.builder))
 
 

@@ -202,6 +202,11 @@ def test_ordered_map_stays_near_its_reader():
     assert len(seen) == 1
 
 
+def test_killed_process_is_one_sentence():
+    with pytest.raises(OSError, match=r"^One of 2 processes that decode files was killed, .* fewer --processes\.$"):
+        list(files.ordered_map(os._exit, [9] * 40, processes=2))
+
+
 def test_few_items_start_no_process(monkeypatch):
     monkeypatch.setattr(files, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("started"))
     assert list(files.ordered_map(abs, range(-19, 0), processes=8)) == list(range(19, 0, -1))

@@ -79,15 +79,12 @@ def osdataset(path: Path, *, size: int) -> Crop | None:
 def three_mos(path: Path) -> Crop | None:
     """Reads ``GF3/sar/sar_ID.jpg`` with ``GF3/opt/TERRAIN/opt_ID.jpg``; other satellites' folders are passed over."""
     name = re.fullmatch(r"(sar|opt)_(\d+)\.jpg", path.name)
-    if name is None:
+    if name is None or "GF3" not in path.parts:
         return None
-    *above, folder = path.parts[:-1]
-    terrain = ""
-    if name[1] == "opt" and folder != "opt":
-        terrain, (*above, folder) = folder, above
-    if folder != name[1] or above[-1:] != ["GF3"]:
-        return None
-    return Crop("sar" if name[1] == "sar" else "optical", int(name[2]), terrain=terrain)
+    if name[1] == "sar":
+        return Crop("sar", int(name[2]))
+    folder = path.parent.name
+    return Crop("optical", int(name[2]), terrain="" if folder == "opt" else folder)
 
 
 def _osdataset_512(path: Path) -> Crop | None:

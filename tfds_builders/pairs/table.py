@@ -121,7 +121,7 @@ def _text(path: Path) -> str:
     content = path.read_bytes()
     encoding = next((name for bom, name in _BOMS.items() if content.startswith(bom)), "utf-8-sig")
     try:
-        return content.decode(encoding)
+        return content.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         raise _no_table(path, error) from None
 
