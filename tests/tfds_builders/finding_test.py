@@ -48,9 +48,9 @@ def test_side_file_of_an_image_is_passed_over(touch, ending):
 @pytest.mark.parametrize(
     "name",
     ["Thumbs.db", "ehthumbs.db", "desktop.ini", ".DS_Store", "._a.tif", ".nfs0001", "~$a.docx", "a.tif~",
-     "a.tif:Zone.Identifier", "Icon\r", "@eaDir/a.tif", "#recycle/a.tif", "$RECYCLE.BIN/a.tif", "__MACOSX/a.tif",
-     "System Volume Information/a.tif", "lost+found/a.tif", "README.txt", "LICENSE", "readme.md", "md5sums.txt",
-     "index.shp", "project.qgz", "README_first.pdf"],
+     "a.tif:Zone.Identifier", "Icon\r", "@eaDir/sar/a.tif", "#recycle/sar/a.tif", "$RECYCLE.BIN/sar/a.tif",
+     "__MACOSX/sar/a.tif", "System Volume Information/sar/a.tif", "lost+found/sar/a.tif",
+     "README.txt", "LICENSE", "readme.md", "md5sums.txt", "index.shp", "project.qgz", "README_first.pdf"],
 )  # fmt: skip
 def test_litter_and_documents_are_passed_over(touch, name):
     assert found(touch("sar/a.tif", "optical/a.tif", f"sar/{name}")) == (["a"], {})
