@@ -53,7 +53,7 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
     check_workdir(config, directory)
     data = config.data
     if data.name.partition("/")[0] == "simulated":
-        prepare(data.name, data_dir=data.data_dir)
+        prepare(data.name, data_dir=data.data_dir, waiting=logger.info)
     training_data = pipeline.open_split(data.name, split="train", data_dir=data.data_dir)
     evaluation_data = pipeline.open_split(data.name, split=config.evaluation.split, data_dir=data.data_dir)
     for source in (training_data, evaluation_data):

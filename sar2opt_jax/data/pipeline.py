@@ -100,7 +100,10 @@ def open_split(name: str, *, split: str, data_dir: str | os.PathLike[str] | None
     splits = builder.info.splits
     known = {key: info.num_examples for key, info in splits.items()}
     if re.split(r"[\[+]", split)[0] not in known:
-        raise ValueError(f"{name} has no split {split!r}; its splits and their sizes are {known}.")
+        raise ValueError(
+            f"{name} has no split {split!r}; its splits and their sizes are {known}. Prepare it from more scenes, or "
+            "with a column split in pairs.csv; an evaluation takes another split by --config.evaluation.split."
+        )
     if splits[split].num_examples == 0:
         raise ValueError(f"The split {split!r} of {name} has no examples; its splits and their sizes are {known}.")
     features = cast(Mapping[str, Any], builder.info.features)

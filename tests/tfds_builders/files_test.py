@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from tfds_builders import files
+from tfds_builders import files, finding
 
 FORMATS = {"sar": files.EightBit(size=16, mode="L"), "optical": files.EightBit(size=16, mode="RGB")}
 
@@ -34,7 +34,7 @@ def pair_writer(tmp_path, write_image):
 
 def read(root, processes=1):
     """The pairs, their facts, and the reason for every bad file by its path below the folder."""
-    pairs, bad = files.find_pairs(root, layout)
+    pairs, bad = finding.find_pairs(root, layout)
     checked = files.check_pairs(pairs, FORMATS, processes=processes)
     return pairs, checked.facts, {path.relative_to(root).as_posix(): reason for path, reason in bad + checked.bad}
 
@@ -69,7 +69,7 @@ def test_terrain_is_taken_from_either_file(tmp_path, write_pair):
         patch = layout(path)
         return patch._replace(terrain="urban") if patch.kind == "optical" else patch
 
-    [pair], _ = files.find_pairs(tmp_path, with_terrain)
+    [pair], _ = finding.find_pairs(tmp_path, with_terrain)
     assert (pair.patch.kind, pair.patch.terrain) == ("sar", "urban")
 
 
@@ -200,6 +200,11 @@ def test_ordered_map_stays_near_its_reader():
     results = files.ordered_map(seen.append, range(1000), processes=1)
     next(results)
     assert len(seen) == 1
+
+
+def test_killed_process_is_one_sentence():
+    with pytest.raises(OSError, match=r"^One of 2 processes that decode files was killed, .* fewer --processes\.$"):
+        list(files.ordered_map(os._exit, [9] * 40, processes=2))
 
 
 def test_few_items_start_no_process(monkeypatch):

@@ -219,7 +219,7 @@ def test_audit_is_never_clean_by_no_comparison(eight_bit, prepared, raw):
     for name in NAMES:
         eight_bit(f"porto/{name}")
     printed = prepare.summary(prepared(**AS_THEY_ARE))
-    assert "audit: nothing was compared" in printed and "clean" not in printed
+    assert "audit: nothing was compared" in printed and "audit: clean" not in printed
 
 
 # 2. Georeference and orientation.
@@ -619,10 +619,10 @@ def test_most_frequent_header_decides_not_the_first(pair, prepared, refused, odd
 @pytest.mark.parametrize(
     ("suffix", "words"),
     [
-        ("jp2", r"a JPEG 2000 file.*gdal_translate a\.jp2 a\.tif"),
-        ("npy", "a NumPy file.*write its array as GeoTIFF"),
-        ("webp", r"a WebP file.*gdal_translate -of PNG a\.webp a\.png"),
-        ("bmp", "a BMP file"),
+        ("jp2", r"gdal_translate a\.jp2 a\.tif"),
+        ("npy", "write its array as GeoTIFF"),
+        ("webp", r"gdal_translate -of PNG a\.webp a\.png"),
+        ("bmp", "convert it to PNG"),
     ],
 )
 def test_format_that_is_not_read_is_named_with_what_to_convert_it_to(raw, eight_bit, refused, suffix, words):
@@ -637,7 +637,11 @@ def test_format_that_is_not_read_is_named_with_what_to_convert_it_to(raw, eight_
     else:
         Image.fromarray(grey("a")).save(path)
     found = refused(**AS_THEY_ARE)
-    assert re.search(words, found[f"optical/a.{suffix}"])
+    assert re.search(rf"^\.{suffix} files are not read: .*{words}", found[f"optical/a.{suffix}"])
+    assert len(found) == 2 and "there is" in found["sar/a.png"]  # Its partner, named with it.
+    path.rename(path.with_suffix(".tif"))  # Under another name.
+    [(name, reason)] = refused(**AS_THEY_ARE).items()
+    assert name == "optical/a.tif" and re.search(rf"file, which is not read.*{words.replace(suffix, 'tif')}", reason)
 
 
 @pytest.mark.parametrize("dtype", ["complex_int16", "complex64"])

@@ -35,6 +35,10 @@ def sen12_preparer(tmp_path, build):
             "v_2/agri/s1/ROIs1970_fall_s1_13_p265.png",
             files.Patch("sar", "ROIs1970_fall_13_p265", "13", "ROIs1970_fall", "agri"),
         ),
+        (
+            "downloads/s1/ROIs1970_fall_s1_13_p265.png",
+            files.Patch("sar", "ROIs1970_fall_13_p265", "13", "ROIs1970_fall"),
+        ),
         ("ROIs1158_spring/s1_0/overview.png", None),
         ("ROIs1158_spring/s3_0/ROIs1158_spring_s3_0_p1.png", None),
     ],

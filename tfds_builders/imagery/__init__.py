@@ -3,7 +3,6 @@
 ``read`` decodes a file; ``header`` does not; ``opened`` gives the header first and decodes on request.
 """
 
-from tfds_builders.imagery.formats import FOREIGN_SUFFIXES as FOREIGN_SUFFIXES
 from tfds_builders.imagery.formats import SUFFIXES as SUFFIXES
 from tfds_builders.imagery.header import Band as Band
 from tfds_builders.imagery.header import Header as Header

@@ -82,9 +82,17 @@ def _matches(start: bytes, signature: bytes) -> bool:
     )
 
 
+def conversion(path: Path) -> str | None:
+    """What to do with a file in a format that is not read, by its suffix; None where that says nothing."""
+    return next((_conversion(foreign, path) for foreign in _FOREIGN if path.suffix.lower() in foreign.suffixes), None)
+
+
+def _conversion(foreign: _Foreign, path: Path) -> str:
+    return foreign.conversion.format(file=path.name, stem=path.stem)
+
+
 def _refusal(foreign: _Foreign, path: Path) -> str:
-    conversion = foreign.conversion.format(file=path.name, stem=path.stem)
-    return f"a {foreign.name} file, which is not read (PNG, JPEG and GeoTIFF are): {conversion}"
+    return f"a {foreign.name} file, which is not read (PNG, JPEG and GeoTIFF are): {_conversion(foreign, path)}"
 
 
 class Png(NamedTuple):

@@ -1,17 +1,19 @@
 """Anybody's own pairs: two folders, or a table. The configuration is made from the files and what is said of them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
-from tfds_builders import files
+from tfds_builders import files, splits
+from tfds_builders.bad_files import BadFile, BadFilesError
 from tfds_builders.builder import PairsBuilder, PairsConfig
 from tfds_builders.description import ImageDescription
 from tfds_builders.pairs import metadata, ranges
-from tfds_builders.pairs.find import EXPECTED, find
+from tfds_builders.pairs.find import EXPECTED, Found, find
+from tfds_builders.pairs.names import without_time
 from tfds_builders.pairs.raster import Raster
 from tfds_builders.pairs.settings import Settings
 from tfds_builders.pairs.survey import survey
@@ -23,10 +25,8 @@ class OwnConfig(PairsConfig):
     """One dataset of somebody's own, found and surveyed.
 
     Attributes:
-        pairs: all of it.
-        bad: files that cannot be used, as far as names tell.
-        given_splits: the split of each pair by its id, where the owner states them.
-        lone: whether every pair counts as a scene of its own.
+        found: all of it, as far as names tell.
+        misfits: pairs whose images do not belong together, by their ids.
         images: how the images of each kind are read.
         nodata: the value that marks missing pixels, of each kind, where it is stated.
         ground_sampling_m: metres per pixel, where all files state the same.
@@ -35,15 +35,18 @@ class OwnConfig(PairsConfig):
     """
 
     # Not shown: TFDS logs the configuration as a whole, with every pair.
-    pairs: list[files.Pair] = dataclasses.field(default_factory=list, repr=False)
-    bad: list[files.BadFile] = dataclasses.field(default_factory=list, repr=False)
-    given_splits: Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
-    lone: bool = False
+    found: Found = dataclasses.field(default_factory=lambda: Found(pairs=[], bad=[]), repr=False)
+    misfits: Mapping[str, BadFile] = dataclasses.field(default_factory=dict, repr=False)
     images: dict[files.Kind, Raster] = dataclasses.field(default_factory=dict, repr=False)
     nodata: dict[files.Kind, float | None] = dataclasses.field(default_factory=dict, repr=False)
     ground_sampling_m: float | None = None
     notes: list[str] = dataclasses.field(default_factory=list, repr=False)
     settings: Settings = Settings()  # noqa: RUF009  frozen
+
+    @property
+    def pairs(self) -> list[files.Pair]:
+        """All that were found, sorted by id."""
+        return self.found.pairs
 
 
 def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) -> OwnConfig:
@@ -56,22 +59,20 @@ def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) 
         processes: how many decode files, where a range is to be measured.
 
     Raises:
-        ValueError: the files and the settings do not go together, or none can be used (``files.BadFilesError``).
+        ValueError: the files and the settings do not go together, or none can be used (``BadFilesError``).
         FileNotFoundError: there are no pairs.
     """
     found = find(root, scene_regex=settings.scene_regex)
     if not found.pairs:
         if found.bad:
-            raise files.BadFilesError(found.bad, root=root)
+            raise BadFilesError(found.bad, root=root)
         raise FileNotFoundError(f"No pairs under {root}: expected {EXPECTED}.")
     seen = survey(found.pairs, settings, root=root, processes=processes)
     return OwnConfig(
         name=name,
         description="Somebody's own pairs.",
-        pairs=[pair for pair in found.pairs if pair.patch.id not in seen.misaligned],
-        bad=found.bad + seen.bad,
-        given_splits=found.splits,
-        lone=found.lone,
+        found=found,
+        misfits=seen.misfits,
         images=seen.images,
         nodata=seen.nodata,
         ground_sampling_m=seen.ground_sampling_m,
@@ -123,14 +124,31 @@ class Builder(PairsBuilder):
         """As surveyed."""
         return self.own.ground_sampling_m
 
-    def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[files.BadFile]]:
+    def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[BadFile]]:
         """As found when the configuration was made."""
-        return self.own.pairs, list(self.own.bad)
+        return self.own.found.pairs, list(self.own.found.bad)
 
-    def split_of(self, patch: files.Patch) -> str | None:
-        """As the owner says, else by scene."""
-        given = self.own.given_splits
-        return super().split_of(patch) if given is None else given[patch.id]
+    @property
+    def misfits(self) -> Mapping[str, BadFile]:
+        """As surveyed."""
+        return self.own.misfits
+
+    @property
+    def table(self) -> Path | None:
+        """``pairs.csv``, where it names the files."""
+        return self.own.found.table
+
+    @property
+    def scene_rule(self) -> str:
+        """What made the scenes, in words."""
+        return self.own.found.scene_rule
+
+    def divide(self, pairs: Sequence[files.Pair]) -> splits.Division:
+        """As the owner says, else by scene, and a scene is a location."""
+        found = self.own.found
+        if (given := found.splits) is None:
+            return splits.deal(pairs, numbered=lambda patch: without_time(patch.id.removeprefix(f"{patch.season}/")))
+        return splits.Division(members=splits.by_split(pairs, lambda patch: given[patch.id]), rule=found.split_rule)
 
     def refusal(self, shares: Mapping[files.Kind, list[Shares]]) -> str | None:
         """With what the values look like, and what would fit them."""
@@ -145,7 +163,7 @@ class Builder(PairsBuilder):
     def notes(self, facts: Mapping[str, files.Facts], missing: Mapping[files.Kind, int]) -> list[str]:
         """What was surveyed and seen, and what the splits rest on."""
         lines = self.own.notes + metadata.notes(self.own.images, facts, missing)
-        if self.own.lone and self.own.given_splits is None:
+        if self.own.found.lone and self.own.found.splits is None:
             lines.append(
                 "every pair counts as a scene of its own, so neighbouring crops may stand in different splits: sort "
                 "them into subfolders, or name the scene by --scene_regex or in the table"

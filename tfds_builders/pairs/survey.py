@@ -28,16 +28,14 @@ class Survey:
 
     Attributes:
         images: how the images of each kind are read.
-        bad: the radar images of pairs that do not belong together, and why; decoding finds all other faults.
-        misaligned: the ids of these pairs.
+        misfits: by the id of each pair whose images do not belong together, its radar image and why.
         nodata: the value that marks missing pixels, of each kind: as the owner says, else as all files do.
         notes: what the owner is to know, in sentences.
         ground_sampling_m: metres per pixel, if all files state the same.
     """
 
     images: dict[Kind, Raster]
-    bad: list[files.BadFile]
-    misaligned: frozenset[str]
+    misfits: dict[str, files.BadFile]
     nodata: dict[Kind, float | None]
     notes: list[str]
     ground_sampling_m: float | None
@@ -55,7 +53,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         processes: how many read files.
 
     Raises:
-        ValueError: no pair can be read (``files.BadFilesError``), bands or range are missing or do not fit.
+        ValueError: no pair can be read (``BadFilesError``), bands or range are missing or do not fit.
     """
     headers = _Headers(pairs)
     taken = files.ordered_map(_look, pairs, processes=processes)
@@ -81,8 +79,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         images[kind] = dataclasses.replace(images[kind], encoding=_encoding(images[kind], headers.formats[kind]))
     return Survey(
         images=images,
-        bad=list(headers.misaligned.values()),
-        misaligned=frozenset(headers.misaligned),
+        misfits=headers.misfits,
         nodata={kind: _nodata(images[kind], headers.nodata[kind]) for kind in KINDS},
         notes=notes + alignment.notes(headers.alignments),
         ground_sampling_m=headers.pixel_m.pop() if len(headers.pixel_m) == 1 else None,
@@ -134,7 +131,7 @@ class _Headers:
         self.turned: collections.Counter[Kind] = collections.Counter()
         self.pixel_m: set[float | None] = set()
         self.alignments: list[alignment.Alignment] = []
-        self.misaligned: dict[str, files.BadFile] = {}  # by the pair's id
+        self.misfits: dict[str, files.BadFile] = {}  # by the pair's id
         self._counts: dict[Kind, collections.Counter[Signature]] = {kind: collections.Counter() for kind in KINDS}
         self._first: dict[tuple[Kind, Signature], Path] = {}
         self._files: dict[tuple[Kind, Signature], list[Path]] = collections.defaultdict(list)
@@ -152,7 +149,7 @@ class _Headers:
             return
         self.alignments.append(look.aligned)
         if look.aligned.fault is not None:
-            self.misaligned[look.pair.patch.id] = files.BadFile(look.pair.sar, look.aligned.fault)
+            self.misfits[look.pair.patch.id] = files.BadFile(look.pair.sar, look.aligned.fault)
             return
         sar, optical = look.signatures["sar"], look.signatures["optical"]
         if sar.size != optical.size:
@@ -179,7 +176,7 @@ class _Headers:
         for signature, count in self._counts["sar"].items():
             counts[signature.size] += count
         if not counts:
-            raise files.BadFilesError([*self._bad, *self.misaligned.values()], root=root)
+            raise files.BadFilesError([*self._bad, *self.misfits.values()], root=root)
         return counts.most_common(1)[0][0]
 
     def most_frequent(self, kind: Kind, size: tuple[int, int]) -> tuple[Signature, Path, list[Path]]:

@@ -1,5 +1,6 @@
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,12 @@ def test_jpeg_2000_says_the_command_that_converts_it(tmp_path):
     (tmp_path / "T33.jp2").write_bytes(b"\xff\x4f\xff\x51")
     with pytest.raises(ValueError, match=r"gdal_translate T33\.jp2 T33\.tif$"):
         formats.file_format(tmp_path / "T33.jp2")
+
+
+def test_conversion_is_known_by_the_suffix():
+    assert formats.conversion(Path("a.JP2")) == "convert it to GeoTIFF, such as by gdal_translate a.JP2 a.tif"
+    assert formats.conversion(Path("a.npy")).startswith("write its array as GeoTIFF")
+    assert formats.conversion(Path("a.tif")) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"P", b"\x89PN"])
