@@ -154,6 +154,39 @@ def test_jpeg_under_the_name_of_a_png_is_bad(tmp_path, write_pair):
     assert read(tmp_path)[2] == {"sar/a.png": "unreadable: not an image of the expected kind"}
 
 
+def test_image_that_decoders_show_differently_is_bad(tmp_path, write_pair):
+    # TFDS decodes by OpenCV where that is installed, which obeys the tag, and by Pillow, which does not.
+    for name in "abc":
+        write_pair(name)
+    exif = Image.Exif()
+    exif[274] = 6
+    for name, options in (("a", {"exif": exif}), ("b", {"transparency": 3})):
+        path = tmp_path / "sar" / f"{name}.png"
+        with Image.open(path) as image:
+            image.save(path, **options)
+    found = read(tmp_path)[2]
+    assert found.keys() == {"sar/a.png", "sar/b.png"}
+    assert all("transparent pixels or an orientation tag" in reason for reason in found.values())
+
+
+def test_constant_image_is_bad(tmp_path, write_pair):
+    write_pair("a")
+    write_pair("b")
+    Image.new("L", (16, 16), 7).save(tmp_path / "sar" / "a.png")
+    assert read(tmp_path)[2] == {"sar/a.png": "every pixel has the value 7, expected an image"}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_values_of_all_images_are_counted(tmp_path, write_pair, write_image, processes):
+    written = [write_image(tmp_path / "sar" / f"{n}.png", mode="L", size=16) for n in range(40)]
+    for number in range(40):
+        write_image(tmp_path / "optical" / f"{number}.png", mode="RGB", size=16)
+    pairs, _ = finding.find_pairs(tmp_path, layout)
+    tallies = files.check_pairs(pairs, FORMATS, processes=processes).tallies
+    np.testing.assert_array_equal(tallies["sar"].levels[0], np.bincount(np.ravel(written), minlength=256))
+    assert tallies["optical"].levels.shape == (3, 256) and tallies["optical"].levels.sum() == 40 * 3 * 256
+
+
 def test_message_lists_all_bad_files(tmp_path):
     bad = [files.BadFile(tmp_path / name, f"reason {name}") for name in "ba"]
     message = str(files.BadFilesError(bad, root=tmp_path))

@@ -566,8 +566,9 @@ def test_file_that_says_something_else_of_its_numbers_is_bad(pair, prepared, ref
 
 def test_offset_that_all_files_state_is_noted(pair, prepared):
     for name in NAMES:
-        pair(name, optical_options={"scales": (1e-4,) * 3, "offsets": (-0.1,) * 3})
-    assert "optical: scale and offset, which the files state, are not applied" in prepare.summary(prepared())
+        pair(name, optical_options={"scales": (1e-4,) * 3, "offsets": (-0.1,) * 3, "tags": {"BOA_ADD_OFFSET": "-1000"}})
+    note = "optical: the files state scale 0.0001, offset -0.1, BOA_ADD_OFFSET -1000, which is not applied"
+    assert note in prepare.summary(prepared())
 
 
 def test_mixture_of_offsets_that_no_tag_tells_is_noted(pair, prepared):

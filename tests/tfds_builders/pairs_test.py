@@ -12,7 +12,7 @@ from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
 from tfds_builders import audit, files, pairs, prepare, splits
 from tfds_builders.imagery.gdal_file import GdalFile
-from tfds_builders.pairs import ranges, survey
+from tfds_builders.pairs import headers, ranges
 from tfds_builders.pairs import settings as stated
 from tfds_builders.pairs.find import find
 from tfds_builders.pairs.settings import Percentile
@@ -375,7 +375,7 @@ def test_first_pair_that_can_be_read_stands_for_all(raw, script, tiff, monkeypat
     (raw / "sar" / "a.tif").write_text("no image")
     tiff("b", sar=script["decibels"](1, bands=1, size=20))
     tiff("c", sar=script["decibels"](1, bands=1, size=40), optical=script["reflectances"](1, bands=3, size=40))
-    monkeypatch.setattr(survey, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(headers, "MAX_PIXELS", 1000)
     assert pairs.configure("mine", raw, of()).images["sar"].like == raw / "sar" / "d.tif"
     (raw / "sar" / "d.tif").unlink()
     with pytest.raises(files.BadFilesError) as caught:

@@ -128,9 +128,12 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "without names"
 
 
-def scaled(scaling: Sequence[tuple[float, float, str]]) -> bool:
-    """Whether a scale or an offset is stated."""
-    return any((scale, offset) != (1, 0) for scale, offset, _ in scaling)
+def unapplied(signature: Signature) -> str | None:
+    """What a file states to be done to its numbers, in words; None where nothing."""
+    told = [f"{key} {value}" for key, value in signature.radiometry if re.search("OFFSET|SCALE|VALUE|ADD|MULT", key)]
+    if any((scale, offset) != (1, 0) for scale, offset, _ in signature.scaling):
+        told.insert(0, _scaling(signature.scaling))
+    return ", ".join(told) or None
 
 
 def _scaling(scaling: Sequence[tuple[float, float, str]]) -> str:

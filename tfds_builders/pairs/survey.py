@@ -1,24 +1,21 @@
 """A look at the headers of all files before they are decoded: what they have in common, and how they are read."""
 
-import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from tfds_builders import files, imagery
 from tfds_builders.files import KINDS, Kind, Pair
-from tfds_builders.imagery.georeference import UPRIGHT
 from tfds_builders.pairs import alignment, ranges
+from tfds_builders.pairs.headers import Headers, look
 from tfds_builders.pairs.raster import Raster, band_spread
 from tfds_builders.pairs.settings import Reading, Settings
-from tfds_builders.pairs.signature import Signature, colours, copolar_first, order, scaled
+from tfds_builders.pairs.signature import Signature, colours, unapplied
 
-MAX_PIXELS = 2**24
-"""Of an image, 4096 x 4096: what is larger is a scene that was not cut, or a decompression bomb."""
 _LOOKS_GREY = 3.0  # levels; what JPEG leaves of equal channels
 
 
@@ -55,10 +52,10 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
     Raises:
         ValueError: no pair can be read (``BadFilesError``), bands or range are missing or do not fit.
     """
-    headers = _Headers(pairs)
-    taken = files.ordered_map(_look, pairs, processes=processes)
-    for look in tqdm(taken, total=len(pairs), desc="Reading headers", unit=" pairs", disable=None):
-        headers.add(look)
+    headers = Headers()
+    taken = files.ordered_map(look, pairs, processes=processes)
+    for found in tqdm(taken, total=len(pairs), desc="Reading headers", unit=" pairs", disable=None):
+        headers.add(found)
     size = headers.size(root)
     images, notes = {}, []
     for kind in KINDS:
@@ -86,117 +83,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
     )
 
 
-class _Look(NamedTuple):
-    """What the headers of one pair say; a kind that cannot be read is missing."""
-
-    pair: Pair
-    signatures: dict[Kind, Signature]
-    formats: dict[Kind, tuple[str, bool]]  # of the files, and whether they are plain
-    alpha: dict[Kind, int | None]
-    turned: tuple[Kind, ...]  # those that are not stored upright
-    nodata: dict[Kind, float | None]
-    pixel_m: frozenset[float | None]
-    aligned: alignment.Alignment
-    faults: list[files.BadFile]
-
-
-def _look(pair: Pair) -> _Look:
-    headers: dict[Kind, imagery.Header] = {}
-    faults = []
-    for kind in KINDS:
-        try:
-            headers[kind] = imagery.header(pair.path(kind))
-        except imagery.UNREADABLE as error:
-            faults.append(files.BadFile(pair.path(kind), files.reason(error)))
-    return _Look(
-        pair=pair,
-        signatures={kind: Signature.of(header) for kind, header in headers.items()},
-        formats={kind: (header.format, header.plain) for kind, header in headers.items()},
-        alpha={kind: header.alpha for kind, header in headers.items()},
-        turned=tuple(kind for kind, header in headers.items() if header.turn != UPRIGHT),
-        nodata={kind: header.nodata for kind, header in headers.items()},
-        pixel_m=frozenset(header.georeference.pixel_m if header.georeference else None for header in headers.values()),
-        aligned=alignment.align(headers["sar"], headers["optical"]) if len(headers) == 2 else alignment.Alignment(),
-        faults=faults,
-    )
-
-
-class _Headers:
-    """What the headers of all pairs say together, kept small: signatures are counted, not collected."""
-
-    def __init__(self, pairs: Sequence[Pair]):
-        self.pairs = pairs
-        self.formats: dict[Kind, set[tuple[str, bool]]] = {kind: set() for kind in KINDS}
-        self.alpha: dict[Kind, set[int | None]] = {kind: set() for kind in KINDS}
-        self.turned: collections.Counter[Kind] = collections.Counter()
-        self.pixel_m: set[float | None] = set()
-        self.alignments: list[alignment.Alignment] = []
-        self.misfits: dict[str, files.BadFile] = {}  # by the pair's id
-        self._counts: dict[Kind, collections.Counter[Signature]] = {kind: collections.Counter() for kind in KINDS}
-        self._first: dict[tuple[Kind, Signature], Path] = {}
-        self._files: dict[tuple[Kind, Signature], list[Path]] = collections.defaultdict(list)
-        self.nodata: dict[Kind, collections.Counter[float | None]] = {kind: collections.Counter() for kind in KINDS}
-        self._bad: list[files.BadFile] = []
-
-    def add(self, look: _Look) -> None:
-        """Counts another pair."""
-        self._bad += look.faults
-        self.pixel_m |= look.pixel_m
-        for kind in look.signatures:
-            self.formats[kind].add(look.formats[kind])
-            self.alpha[kind].add(look.alpha[kind])
-        if look.faults:
-            return
-        self.alignments.append(look.aligned)
-        if look.aligned.fault is not None:
-            self.misfits[look.pair.patch.id] = files.BadFile(look.pair.sar, look.aligned.fault)
-            return
-        sar, optical = look.signatures["sar"], look.signatures["optical"]
-        if sar.size != optical.size:
-            self._bad.append(files.BadFile(look.pair.sar, f"{sar}, but its partner {optical}"))
-        elif sar.height * sar.width > MAX_PIXELS:
-            self._bad.append(files.BadFile(look.pair.sar, f"{sar}: a scene, to be cut into smaller images first"))
-        else:
-            self.turned.update(look.turned)
-            for kind in KINDS:
-                signature = look.signatures[kind]
-                self._counts[kind][signature] += 1
-                self._first.setdefault((kind, signature), look.pair.path(kind))
-                if self._counts[kind][signature].bit_count() == 1:  # 1, 2, 4, 8 ...: few, and from everywhere.
-                    self._files[kind, signature].append(look.pair.path(kind))
-                self.nodata[kind][look.nodata[kind]] += 1
-
-    def size(self, root: Path) -> tuple[int, int]:
-        """The most frequent height and width; of equally frequent ones the first.
-
-        Raises:
-            files.BadFilesError: no pair can stand for the dataset.
-        """
-        counts: collections.Counter[tuple[int, int]] = collections.Counter()
-        for signature, count in self._counts["sar"].items():
-            counts[signature.size] += count
-        if not counts:
-            raise files.BadFilesError([*self._bad, *self.misfits.values()], root=root)
-        return counts.most_common(1)[0][0]
-
-    def most_frequent(self, kind: Kind, size: tuple[int, int]) -> tuple[Signature, Path, list[Path]]:
-        """The form that most files of a size have, the first file of it, and some of its files."""
-        counts = {s: count for s, count in self._counts[kind].items() if s.size == size}
-        # Of equally frequent orders of radar bands the usual one, VV before VH; else the first.
-        signature = max(counts, key=lambda s: (counts[s], copolar_first(s)))
-        return signature, self._first[kind, signature], self._files[kind, signature]
-
-    def reordered(self, kind: Kind, expected: Signature) -> int:
-        """How many files name the same bands in another order."""
-        return sum(
-            count
-            for signature, count in self._counts[kind].items()
-            if len(signature.numbers) == len(expected.numbers)
-            and order(signature, expected) not in (None, expected.numbers)
-        )
-
-
-def _format(kind: Kind, reading: Reading, headers: _Headers, size: tuple[int, int]) -> tuple[Raster, list[str]]:
+def _format(kind: Kind, reading: Reading, headers: Headers, size: tuple[int, int]) -> tuple[Raster, list[str]]:
     """How the images of one kind are read, without a range; and what is to be said about it."""
     expected, like, some = headers.most_frequent(kind, size)
     _check_bands(kind, reading, expected, like=like, alpha=headers.alpha[kind])
@@ -226,8 +113,8 @@ def _format(kind: Kind, reading: Reading, headers: _Headers, size: tuple[int, in
         notes.append(
             f"{kind}: {count:,} files name their bands in another order; all are read as {', '.join(expected.names)}"
         )
-    if scaled(expected.scaling):
-        notes.append(f"{kind}: scale and offset, which the files state, are not applied: a range is in stored numbers")
+    if (told := unapplied(expected)) is not None:
+        notes.append(f"{kind}: the files state {told}, which is not applied: a range is in stored numbers")
     form = Raster(
         expected=expected,
         like=like,
