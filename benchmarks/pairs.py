@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from sar2opt_jax.data import prepared
-from tfds_builders import files
+from tfds_builders import files, finding
 from tfds_builders.prepare import prepare
 from tfds_builders.sen12 import sen12_dataset_builder as sen12
 from tfds_builders.simulated.simulated_dataset_builder import make_scene
@@ -39,7 +39,7 @@ def open_pairs(
     """
     prepare("sen12", data_dir=data_dir, manual_dir=manual_dir)
     source = prepared.open_split("sen12", split="train", data_dir=data_dir)
-    found, _ = files.find_pairs(Path(manual_dir), sen12.layout)
+    found, _ = finding.find_pairs(Path(manual_dir), sen12.layout)
     by_id = {pair.patch.id: pair for pair in found}
     ids = [source[position]["id"].decode() for position in range(len(source))]
     missing = [name for name in ids if name not in by_id]

@@ -1,9 +1,12 @@
 """A whole run of the smoke preset: all stages, the report, a rerun, a second run on its teacher, a translation."""
 
 import csv
+import fcntl
 import json
+import logging
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -262,6 +265,24 @@ def test_missing_data_is_refused_with_the_way_out(tmp_path):
     config = smoke(str(tmp_path / "nowhere"), data__name="sen12")
     with pytest.raises(FileNotFoundError, match=r"python -m tfds_builders.prepare sen12"):
         plan.experiment(config, workdir=str(tmp_path / "run"))
+
+
+def test_second_of_two_first_runs_waits_for_the_dataset_and_says_so(data_dir, tmp_path, caplog, monkeypatch):
+    made, folder = Path(data_dir) / "simulated" / "tiny", tmp_path / "data" / "simulated" / "tiny"
+    info = build.logger.info
+
+    def first_finishes(sentence, *values):
+        info(sentence, *values)
+        if "is being prepared" in sentence:
+            shutil.copytree(made / "1.0.0", folder / "1.0.0")
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(build.logger, "info", first_finishes)
+    folder.mkdir(parents=True)
+    with (folder / ".lock").open("w") as lock, caplog.at_level(logging.INFO):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build.experiment(smoke(str(tmp_path / "data")), workdir=str(tmp_path / "run"))
+    assert "simulated/tiny is being prepared in" in caplog.text and "waiting until it is done" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class ImageDescription:
 def image_digest(values: np.ndarray) -> bytes:
     """SHA-256 of an image as it is stored, [height, width, channel] uint8: of its shape and its values."""
     digest = hashlib.sha256(np.array(values.shape, "<u4").tobytes())
-    digest.update(np.ascontiguousarray(np.ma.getdata(values)))
+    digest.update(np.ascontiguousarray(np.ma.getdata(values)).data)
     return digest.digest()
 
 

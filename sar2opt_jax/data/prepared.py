@@ -148,7 +148,11 @@ class Prepared:
         """
         splits, known = self._builder.info.splits, self.sizes
         if re.split(r"[\[+]", split)[0] not in known:
-            raise ValueError(f"{self.name} has no split {split!r}; its splits and their sizes are {known}.")
+            raise ValueError(
+                f"{self.name} has no split {split!r}; its splits and their sizes are {known}. Prepare it from more "
+                "scenes, or with a column split in pairs.csv; an evaluation takes another split by "
+                "--config.evaluation.split."
+            )
         if splits[split].num_examples == 0:
             raise ValueError(
                 f"The split {split!r} of {self.name} has no examples; its splits and their sizes are {known}."

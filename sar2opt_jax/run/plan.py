@@ -86,7 +86,7 @@ def open_dataset(config: Config) -> Prepared:
     """
     data = config.data
     if data.name.partition("/")[0] == "simulated":
-        prepare(data.name, data_dir=data.data_dir)
+        prepare(data.name, data_dir=data.data_dir, waiting=logger.info)
     dataset = Prepared(data.name, data_dir=data.data_dir)
     for split in ("train", config.evaluation.split):
         dataset.split(split)

@@ -5,13 +5,14 @@ None of these collections says where a crop was cut, so all are split by blocks 
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from tfds_builders import files, splits
+from tfds_builders.bad_files import counted
 from tfds_builders.builder import PairsBuilder, PairsConfig
 from tfds_builders.description import RGB, ImageDescription
 
@@ -85,7 +86,8 @@ def three_mos(path: Path) -> Crop | None:
         return None
     if name[1] == "sar":
         return Crop("sar", int(name[2]))
-    return Crop("optical", int(name[2]), terrain=path.parent.name)
+    folder = path.parent.name
+    return Crop("optical", int(name[2]), terrain="" if folder == "opt" else folder)
 
 
 def _osdataset_512(path: Path) -> Crop | None:
@@ -205,6 +207,11 @@ class Builder(PairsBuilder):
         """See ``CollectionConfig``."""
         return self.collection.ground_sampling_m
 
+    @property
+    def scene_rule(self) -> str:
+        """See ``PairsBuilder``."""
+        return "blocks of consecutive numbers, as no crop says where it comes from"
+
     def layout(self, path: Path) -> files.Patch | None:
         """The crop in a file; the block of its number stands in for its scene."""
         if (crop := self.collection.crop(path)) is None:
@@ -215,3 +222,11 @@ class Builder(PairsBuilder):
     def split_of(self, patch: files.Patch) -> str | None:
         """By the number, with which every id ends."""
         return self.collection.blocks.split_of(int(patch.id.rpartition("_")[2]))
+
+    def divide(self, pairs: Sequence[files.Pair]) -> splits.Division:
+        """The pairs sorted into splits, without the margins of the blocks."""
+        found = super().divide(pairs)
+        left_out = len(pairs) - sum(map(len, found.members.values()))
+        return dataclasses.replace(
+            found, rule=f"eight, one and one of every ten blocks; {counted(left_out, 'crop')} between them left out"
+        )
