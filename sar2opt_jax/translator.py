@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from sar2opt_jax.diffusion import samplers, times
 from sar2opt_jax.diffusion.consistency import consistency_function
 from sar2opt_jax.diffusion.schedule import Schedule
-from sar2opt_jax.types import Array, Model, Params, check_known, look_up
+from sar2opt_jax.types import Array, Model, Params, as_prng_keys, check_known, look_up
 
 
 class Kind(NamedTuple):
@@ -136,7 +136,7 @@ class Translator:
         Args:
           params: of the U-Net.
           sar: [batch, height, width, channel] in [-1, 1].
-          rngs: one key per example, [batch]; unused by a generator.
+          rngs: one key per example, [batch], of any generator of JAX; unused by a one-step generator.
           method: how to sample.
 
         Returns:
@@ -152,8 +152,8 @@ class Translator:
         if self.is_student:
             denoise = consistency_function(denoise, sigma_data=self.sigma_data)
         shape = (*sar.shape[1:3], 3)
-        start_rngs, step_rngs = jax.vmap(jax.random.split, out_axes=1)(rngs)
-        x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape))(start_rngs)
+        start_rngs, step_rngs = jax.vmap(jax.random.split, out_axes=1)(as_prng_keys(rngs))
+        x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape, jnp.float32))(start_rngs)
         noise = samplers.gaussian_noise(step_rngs, shape)
         sampler = samplers.SAMPLERS[method.sampler]
         if method.sampler == "ddim":

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 PyTree = Any
@@ -96,6 +97,27 @@ class Stage(Protocol[StateT]):
     def export(self, state: StateT) -> Export:
         """What the next stage, evaluation and translation load."""
         ...
+
+
+PRNG = "threefry2x32"
+"""The generator of all random numbers, whatever ``JAX_DEFAULT_PRNG_IMPL`` says: under ``vmap`` others, such as ``rbg``,
+draw a whole batch from its first key, so that results depend on the batch size."""
+
+
+def make_key(seed: int) -> Array:
+    """The key of a seed, for ``PRNG``."""
+    return jax.random.key(seed, impl=PRNG)
+
+
+def as_prng_keys(rngs: Array) -> Array:
+    """Keys for ``PRNG`` made of keys for any generator, [n] each; those for ``PRNG`` stay as they are."""
+    if jax.random.key_impl(rngs) == PRNG:
+        return rngs
+    first, second, *rest = jax.random.key_data(rngs).T
+    keys = jax.random.wrap_key_data(jnp.stack([first, second], axis=-1), impl=PRNG)
+    for word in rest:
+        keys = jax.vmap(jax.random.fold_in)(keys, word)
+    return keys
 
 
 T = TypeVar("T")

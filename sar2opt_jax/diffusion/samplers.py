@@ -24,7 +24,7 @@ def gaussian_noise(rngs: Array, shape: tuple[int, ...]) -> Noise:
     """
 
     def noise(i: Array) -> Array:
-        return jax.vmap(lambda rng: jax.random.normal(jax.random.fold_in(rng, i), shape))(rngs)
+        return jax.vmap(lambda rng: jax.random.normal(jax.random.fold_in(rng, i), shape, jnp.float32))(rngs)
 
     return noise
 
@@ -153,5 +153,5 @@ def _alphas_bar(schedule: Schedule, timesteps: Timesteps) -> tuple[np.ndarray, n
 def _scan(step: Callable, x_T: Array, *inputs: np.ndarray) -> Array:
     """Runs ``step(x, (i, *inputs at i))`` along the grid."""
     as_arrays = (jnp.asarray(a, jnp.int32 if a.dtype.kind == "i" else jnp.float32) for a in inputs)
-    x, _ = jax.lax.scan(step, x_T, (jnp.arange(len(inputs[0])), *as_arrays))
+    x, _ = jax.lax.scan(step, x_T, (jnp.arange(len(inputs[0]), dtype=jnp.int32), *as_arrays))
     return x

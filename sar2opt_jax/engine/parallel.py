@@ -15,7 +15,7 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from sar2opt_jax.types import Array, Batch, Metrics, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Metrics, PyTree, Stage, check_known
 
 AXIS = "data"
 
@@ -51,10 +51,9 @@ class DataParallel:
         Raises:
           ValueError: for an unknown mapping.
         """
+        check_known("mapping", mapping, ("auto", *MAPPINGS))
         if mapping == "auto":
             mapping = "pmap" if jax.process_count() == 1 else "shard_map"
-        if mapping not in MAPPINGS:
-            raise ValueError(f"Unknown mapping {mapping!r}; known: auto, {', '.join(MAPPINGS)}.")
         self.devices = list(jax.devices() if devices is None else devices)
         self.micro_batches = micro_batches
         self._mesh = jax.make_mesh((len(self.devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=self.devices)

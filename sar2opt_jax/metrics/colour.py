@@ -4,6 +4,8 @@ A few-step sampler makes whole fields too green or too dark. PSNR mixes that wit
 are averaged over blocks first, which leaves the colour and takes away the detail, and then compared by CIEDE2000.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,17 +77,17 @@ def ciede2000(lab_a: Array, lab_b: Array) -> Array:
     lightness_mean, chroma_mean = (lightness_a + lightness_b) / 2, (chroma_a + chroma_b) / 2
     hue_weight = (
         1
-        - 0.17 * jnp.cos(hue_mean - np.deg2rad(30))
+        - 0.17 * jnp.cos(hue_mean - math.radians(30))
         + 0.24 * jnp.cos(2 * hue_mean)
-        + 0.32 * jnp.cos(3 * hue_mean + np.deg2rad(6))
-        - 0.20 * jnp.cos(4 * hue_mean - np.deg2rad(63))
+        + 0.32 * jnp.cos(3 * hue_mean + math.radians(6))
+        - 0.20 * jnp.cos(4 * hue_mean - math.radians(63))
     )
     centred = (lightness_mean - 50) ** 2
     lightness_term = (lightness_b - lightness_a) / (1 + 0.015 * centred / jnp.sqrt(20 + centred))
     chroma_term = (chroma_b - chroma_a) / (1 + 0.045 * chroma_mean)
     hue_term = hue_difference / (1 + 0.015 * chroma_mean * hue_weight)
     # Among blues, differences of chroma and of hue are not independent.
-    blue = np.deg2rad(30) * jnp.exp(-(((jnp.rad2deg(hue_mean) - 275) / 25) ** 2))
+    blue = math.radians(30) * jnp.exp(-(((jnp.rad2deg(hue_mean) - 275) / 25) ** 2))
     rotation = -2 * _saturation(chroma_mean) * jnp.sin(2 * blue)
     squared = lightness_term**2 + chroma_term**2 + hue_term**2 + rotation * chroma_term * hue_term
     return jnp.sqrt(jnp.maximum(squared, 0))

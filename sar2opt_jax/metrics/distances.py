@@ -140,7 +140,8 @@ def bootstrap(
     draws = (draw.integers(values.size, size=values.size) for _ in range(resamples))
     over = np.ones_like(values) if over is None else np.asarray(over, np.float64)
     means = [values[i].mean() / over[i].mean() for i in draws]
-    # A mean that was drawn, not one between two: between infinities there is nothing.
+    # A mean that was drawn, not one between two: between infinities there is nothing. scipy.stats.bootstrap subtracts
+    # the two, and refuses a single image.
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
     return Interval(low=float(low), high=float(high))
 

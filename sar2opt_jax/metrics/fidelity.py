@@ -64,7 +64,7 @@ def ssim(image: Array, truth: Array) -> Array:
     """
     check_image_size(*image.shape[1:3])
     similarity = dm_pix.ssim(image, truth, filter_size=SSIM_WINDOW, filter_sigma=1.5, k1=0.01, k2=0.03)
-    return jnp.asarray(similarity)
+    return jnp.asarray(similarity, image.dtype)  # dm_pix makes its window in floats of the default width.
 
 
 def gradient_magnitude(image: Array) -> Array:

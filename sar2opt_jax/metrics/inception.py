@@ -148,7 +148,8 @@ def maximum(x: Array) -> Array:
 
 def mean(x: Array) -> Array:
     """The mean over windows of 3 x 3, at the border over what of them lies inside."""
-    return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
+    # Flax counts in floats of the default width, which is 64 bits under JAX_ENABLE_X64.
+    return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False).astype(x.dtype)
 
 
 def _conv(params: Params, x: Array, *, stride: int = 1, padding: str = "SAME") -> Array:

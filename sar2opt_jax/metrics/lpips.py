@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from sar2opt_jax.types import Array, Params
+from sar2opt_jax.types import Array, Params, look_up
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """Mean and standard deviation of ImageNet's red, green and blue, in [-1, 1]."""
@@ -38,13 +38,12 @@ def lpips(params: Params, image: Array, truth: Array, *, net: str = "alexnet") -
     Raises:
       ValueError: for an unknown network, or images smaller than ``MINIMUM_SIDE``.
     """
-    if net not in NETS:
-        raise ValueError(f"LPIPS has no network {net!r}; known: {', '.join(NETS)}.")
+    network = look_up("LPIPS network", net, NETS)
     if min(image.shape[1:3]) < (side := MINIMUM_SIDE[net]):
         height, width = image.shape[1:3]
         raise ValueError(f"LPIPS by {net} needs images of at least {side} x {side} pixels; got {height} x {width}.")
-    layers = (NETS[net](params["trunk"], x) for x in (image, truth))
-    distance = jnp.zeros(image.shape[0])
+    layers = (network(params["trunk"], x) for x in (image, truth))
+    distance = jnp.zeros(image.shape[0], jnp.float32)
     for i, (a, b) in enumerate(zip(*layers, strict=True)):
         weights = jnp.asarray(params["heads"][f"head_{i}"])
         squares = jnp.square(_unit(a) - _unit(b))

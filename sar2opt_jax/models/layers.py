@@ -73,8 +73,8 @@ class GroupNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Normalises ``x``, [batch, height, width, channel]; the result has the same shape."""
         batch, _, _, channels = x.shape
-        scale = self.param("scale", nn.initializers.ones, (channels,))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
 
         def group_mean(values: Array) -> Array:  # [b, h, w, c] to [b, 1, 1, c]
             means = jnp.mean(values, axis=(1, 2)).reshape(batch, self.groups, -1).mean(axis=-1, keepdims=True)

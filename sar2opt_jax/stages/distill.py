@@ -72,7 +72,8 @@ class Distillation:
 
         def draw(rng: Array) -> tuple[Array, Array]:
             i_rng, eps_rng = jax.random.split(rng)
-            return jax.random.randint(i_rng, (), 0, self.solver_steps), jax.random.normal(eps_rng, shape)
+            i = jax.random.randint(i_rng, (), 0, self.solver_steps, jnp.int32)
+            return i, jax.random.normal(eps_rng, shape, jnp.float32)
 
         return network.per_example(draw, rng, step, batch.index)
 

@@ -70,11 +70,11 @@ class Teacher:
 
         def draw(rng: Array) -> Draws:
             t_rng, eps_rng, offset_rng, perturbation_rng = jax.random.split(rng, 4)
-            offset = self.noise_offset * jax.random.normal(offset_rng, (1, 1, shape[-1]))
+            offset = self.noise_offset * jax.random.normal(offset_rng, (1, 1, shape[-1]), jnp.float32)
             return Draws(
-                t=jax.random.randint(t_rng, (), 0, self.schedule.num_steps),
-                eps=jax.random.normal(eps_rng, shape) + offset,
-                perturbation=self.input_perturbation * jax.random.normal(perturbation_rng, shape),
+                t=jax.random.randint(t_rng, (), 0, self.schedule.num_steps, jnp.int32),
+                eps=jax.random.normal(eps_rng, shape, jnp.float32) + offset,
+                perturbation=self.input_perturbation * jax.random.normal(perturbation_rng, shape, jnp.float32),
             )
 
         return network.per_example(draw, rng, step, batch.index)

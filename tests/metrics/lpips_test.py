@@ -49,7 +49,7 @@ def test_images_that_are_too_small_are_refused(net, shape):
 
 def test_unknown_networks_are_refused():
     image = np.zeros((1, 64, 64, 3), np.float32)
-    with pytest.raises(ValueError, match="no network 'squeeze'; known: alexnet, vgg16"):
+    with pytest.raises(ValueError, match="Unknown LPIPS network 'squeeze'; known: alexnet, vgg16"):
         lpips.lpips({}, image, image, net="squeeze")
 
 

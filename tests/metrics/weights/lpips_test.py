@@ -44,7 +44,7 @@ def test_weights_that_are_missing_or_others_are_refused(monkeypatch, tmp_path):
 
 
 def test_unknown_networks_are_refused():
-    with pytest.raises(ValueError, match=r"no network 'squeeze'; known: alexnet, vgg16"):
+    with pytest.raises(ValueError, match=r"Unknown LPIPS network 'squeeze'; known: alexnet, vgg16"):
         lpips.load_lpips("squeeze")
 
 
