@@ -269,7 +269,7 @@ def test_missing_data_is_refused_with_the_way_out(tmp_path):
 
 def test_second_of_two_first_runs_waits_for_the_dataset_and_says_so(data_dir, tmp_path, caplog, monkeypatch):
     made, folder = Path(data_dir) / "simulated" / "tiny", tmp_path / "data" / "simulated" / "tiny"
-    info = build.logger.info
+    info = plan.logger.info
 
     def first_finishes(sentence, *values):
         info(sentence, *values)
@@ -277,11 +277,11 @@ def test_second_of_two_first_runs_waits_for_the_dataset_and_says_so(data_dir, tm
             shutil.copytree(made / "1.0.0", folder / "1.0.0")
             fcntl.flock(lock, fcntl.LOCK_UN)
 
-    monkeypatch.setattr(build.logger, "info", first_finishes)
+    monkeypatch.setattr(plan.logger, "info", first_finishes)
     folder.mkdir(parents=True)
     with (folder / ".lock").open("w") as lock, caplog.at_level(logging.INFO):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        build.experiment(smoke(str(tmp_path / "data")), workdir=str(tmp_path / "run"))
+        plan.experiment(smoke(str(tmp_path / "data")), workdir=str(tmp_path / "run"))
     assert "simulated/tiny is being prepared in" in caplog.text and "waiting until it is done" in caplog.text
 
 
