@@ -1,8 +1,8 @@
 """Carries weights over from diffusers (PyTorch), and back:
 
-    python -m sar2opt_jax.convert --input=DIFFUSERS_FOLDER --output=WORKDIR
-    python -m sar2opt_jax.convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
-    python -m sar2opt_jax.convert --input=WORKDIR --output=DIFFUSERS_FOLDER
+    sar2opt convert --input=DIFFUSERS_FOLDER --output=WORKDIR
+    sar2opt convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
+    sar2opt convert --input=WORKDIR --output=DIFFUSERS_FOLDER
 
 What the input is, it sees for itself: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
 workdir, a stage's directory in it or one checkpoint becomes a folder that UNet2DModel.from_pretrained loads. No number
@@ -22,6 +22,7 @@ from typing import Any
 from absl import logging
 
 from sar2opt_jax import export as exports
+from sar2opt_jax.cli import cache, start
 from sar2opt_jax.engine import checkpoint
 from sar2opt_jax.interop import architecture, diffusers, folder, scheduler, settings, shapes, tensors
 from sar2opt_jax.interop.architecture import Architecture
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     """The flags; None where one is not given."""
     description, _, rest = (__doc__ or "").partition("\n\n")
     parsed = argparse.ArgumentParser(
-        prog="python -m sar2opt_jax.convert",
+        prog=start.program("sar2opt_jax.convert"),
         description=description,
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -261,5 +262,11 @@ def _cast(kinds: str) -> str:
     return "" if kinds == "float32" else ", cast to float32"
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The entry point, of ``sar2opt convert``."""
+    cache.enable()
     main()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,7 +1,7 @@
 """Translates SAR images to optical ones:
 
-    python -m sar2opt_jax.translate --model=runs/acd-simulated --input=SAR.png --output=OPTICAL.png
-    python -m sar2opt_jax.translate --model=runs/acd-simulated --input=SAR_FOLDER --output=OPTICAL_FOLDER --steps=8
+    sar2opt translate --model=runs/acd-simulated --input=SAR.png --output=OPTICAL.png
+    sar2opt translate --model=runs/acd-simulated --input=SAR_FOLDER --output=OPTICAL_FOLDER --steps=8
 
 Images are 8-bit grey PNG files of any size, scaled as the model's training data were. Exit status 1: some could not be
 translated, and the last lines say which and why.
@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from sar2opt_jax import export as exports
+from sar2opt_jax.cli import start
 from sar2opt_jax.data.scaling import to_float, to_uint8
 
 _MODEL = flags.DEFINE_string("model", None, "A workdir, a stage's directory in it, or one checkpoint.")
@@ -190,9 +191,10 @@ def _is_png(path: Path) -> bool:
 
 
 def run() -> None:
-    """The entry point."""
-    flags.mark_flags_as_required(["model", "input", "output"])
-    app.run(main)
+    """The entry point, of ``sar2opt translate``."""
+    required = ("model", "input", "output")
+    shown = (*required, "steps", "sampler", "seed", "stage")
+    start.run(main, start.Command(module="sar2opt_jax.translate", text=__doc__ or "", shown=shown, required=required))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Turns downloaded pairs into a TFDS dataset that the pipeline reads.
+"""Turns downloaded pairs into a TFDS dataset that the pipeline reads:
 
-python -m tfds_builders.prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED
-python -m tfds_builders.prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
-python -m tfds_builders.prepare simulated --data_dir=PREPARED
-python -m tfds_builders.prepare pairs/NAME --manual_dir=YOUR_OWN --data_dir=PREPARED --sar_range=-25,0
+    sar2opt prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED
+    sar2opt prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
+    sar2opt prepare simulated --data_dir=PREPARED
+    sar2opt prepare pairs/NAME --manual_dir=YOUR_OWN --data_dir=PREPARED --sar_range=-25,0
 
-The command of TFDS itself, ``tfds build``, needs TensorFlow; this one does not.
+The command of TFDS itself, `tfds build`, needs TensorFlow; this one does not. From a checkout,
+`python -m tfds_builders.prepare` does the same.
 """
 
 import argparse
@@ -26,18 +27,12 @@ from typing import TYPE_CHECKING, Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants
 
+from tfds_builders import BUILDERS
 from tfds_builders.builder import PairsBuilder, report_path
 
 if TYPE_CHECKING:
     from tfds_builders.pairs import Settings
 
-BUILDERS = {
-    "gf3": "tfds_builders.gf3",
-    "pairs": "tfds_builders.pairs",
-    "sen12": "tfds_builders.sen12",
-    "simulated": "tfds_builders.simulated",
-}
-"""The module of each dataset's ``Builder``, imported when it is asked for."""
 FILE_FORMATS = ("array_record", "tfrecord")
 """What ``tfds.data_source`` and this package read, without TensorFlow; and what ``tfds.load`` reads, with it."""
 
@@ -239,7 +234,9 @@ def _settings(flags: argparse.Namespace) -> "Settings | None":
 
 def main(arguments: list[str] | None = None) -> None:
     """The command: prepares, then prints a summary; what is wrong with the input ends it with one message."""
-    parser = argparse.ArgumentParser(prog="python -m tfds_builders.prepare", description=(__doc__ or "").split("\n")[0])
+    typed = sys.argv[0] if sys.argv[0].startswith("sar2opt ") else "python -m tfds_builders.prepare"
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=typed, description=__doc__, formatter_class=as_written)
     parser.add_argument("name", help=f"one of {', '.join(BUILDERS)}, with a configuration where wanted: gf3/qxs_saropt")
     parser.add_argument("--manual_dir", help="folder of the downloaded files")
     parser.add_argument("--data_dir", help="where to write (default: ~/tensorflow_datasets)")
@@ -276,5 +273,10 @@ def main(arguments: list[str] | None = None) -> None:
     print(summary(builder))
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The entry point, of ``sar2opt prepare``."""
     main()
+
+
+if __name__ == "__main__":
+    run()
