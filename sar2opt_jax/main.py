@@ -53,6 +53,7 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    absl.logging.set_verbosity(absl.logging.ERROR)  # The libraries under this package log a lot, at import as well.
     # Here and not above: --help and wrong flags do not wait seconds for these.
     import jax
 
@@ -94,8 +95,7 @@ def parse_step(text: str | None) -> tuple[str, int]:
 
 
 def show_log(*, verbose: bool) -> None:
-    """Shows what this package says and only the errors of the libraries under it, some of which say a lot."""
-    absl.logging.set_verbosity(absl.logging.ERROR)
+    """Shows what this package says, on one process of several."""
     logging.getLogger("sar2opt_jax").setLevel(logging.INFO if verbose else logging.WARNING)
 
 

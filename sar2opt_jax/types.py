@@ -23,8 +23,9 @@ Array = jax.Array
 PyTree = Any
 Params = Mapping[str, Any]
 """Parameters of one network: a nested mapping of arrays."""
-Export = dict[str, Params]
+Networks = dict[str, Params]
 """What a stage hands on: ``{"unet": ...}``, an adversarial stage adds ``"discriminator"``."""
+Export = Networks
 Metrics = dict[str, Array]
 """Scalars by name, such as ``loss/generator``."""
 
@@ -110,3 +111,11 @@ def look_up(what: str, name: str, table: Mapping[str, T]) -> T:
     """The entry of a table of choices. Raises ValueError for an unknown name."""
     check_known(what, name, table)
     return table[name]
+
+
+def make_key(seed: int) -> Array:
+    """A key of JAX's default generator, whatever ``JAX_DEFAULT_PRNG_IMPL`` says.
+
+    With the generator ``rbg`` the numbers of an example would depend on the batch that it is drawn in.
+    """
+    return jax.random.key(seed, impl="threefry2x32")

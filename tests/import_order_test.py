@@ -9,21 +9,25 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROWS: dict[str, tuple[str, ...]] = {
     "types": (),
+    "paths": (),
     "diffusion": ("types",),
     "models": ("types",),
     "stages": ("types", "diffusion"),
     "translator": ("types", "diffusion"),
-    "data": ("types",),
-    "metrics": ("types",),
-    "engine": ("types",),
-    "export": ("types", "diffusion", "models", "translator", "engine.checkpoint"),
-    "interop": ("types",),
-    "evaluation": ("types", "data.scaling", "translator", "metrics", "engine.parallel"),
-    "report": ("types", "data.scaling", "metrics", "evaluation"),
-    "scene": ("types", "data.scaling", "translator", "export"),
+    "data": ("types", "paths"),
+    "metrics": ("types", "paths"),
+    "engine": ("types", "paths"),
+    "description": ("types", "diffusion", "models", "translator", "__version__"),
+    "export": ("types", "paths", "translator", "description", "engine.networks"),
+    "interop": ("types", "paths", "translator", "description", "export"),
+    "evaluation": ("types", "paths", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
+    "report": ("types", "paths", "data.scaling", "metrics", "evaluation"),
+    "scene": ("types", "paths", "data.scaling", "translator", "description", "export"),
+    "inference": ("types", "paths", "data.scaling", "translator", "description", "export", "interop"),
 }
-ROWS["run"] = (*ROWS, "tfds_builders")
-COMMANDS = ("run", "export", "scene", "interop", "translator", "data.scaling", "engine")
+ROWS["run"] = (*(name for name in ROWS if name != "inference"), "tfds_builders")
+ROWS["cli"] = ("__version__",)
+COMMANDS = tuple(name for name in ROWS if name not in ("models", "stages", "metrics"))
 ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)
 """What each package, or module outside a package, may import; modules of one package may import each other."""
 PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")
@@ -66,6 +70,8 @@ def test_file_imports_only_from_above(path):
         ("sar2opt_jax/export.py", "from sar2opt_jax.run import plan"),
         ("sar2opt_jax/main.py", "from sar2opt_jax.stages import teacher"),
         ("sar2opt_jax/types.py", "import sar2opt_jax"),
+        ("sar2opt_jax/paths.py", "from sar2opt_jax.engine import durable"),
+        ("sar2opt_jax/diffusion/made_up.py", "from sar2opt_jax import paths"),
         ("sar2opt_jax/run/plan.py", "from configs import base"),
         ("sar2opt_jax/run/made_up.py", "from sar2opt_jax import main"),
         ("tfds_builders/made_up.py", "from sar2opt_jax.data import scaling"),

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from configs.base import get_base
-from sar2opt_jax import export as exports
-from sar2opt_jax import main, translate
+from sar2opt_jax import export, main, translate
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.main import parse, parse_step
@@ -79,8 +78,8 @@ def test_run_leaves_metrics_previews_checkpoints_and_a_report(finished):
 def test_losses_are_finite_and_the_teacher_was_trained(finished):
     last = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
     assert all(np.isfinite(value) for key, value in last.items() if key != "stage")
-    teacher, student = (exports.load_model(finished, stage=stage) for stage in ("teacher", "adversarial"))
-    assert teacher.meta["step"] == 8
+    teacher, student = (export.load(finished, stage=stage) for stage in ("teacher", "adversarial"))
+    assert teacher.description.step == 8
     assert student.translator.is_student and not teacher.translator.is_student
     assert np.abs(teacher.params["conv_in"]["kernel"] - student.params["conv_in"]["kernel"]).max() > 0
 
@@ -103,7 +102,7 @@ def test_translate_takes_a_run(finished, tmp_path):
     speckle = np.random.default_rng(0).integers(0, 256, (45, 50), np.uint8)
     Image.fromarray(speckle).save(tmp_path / "sar.png")
     planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
-    failed = translate.translate(exports.load_model(finished), planned, sampler=None, steps=1, seed=0)
+    failed = translate.translate(export.load(finished), planned, sampler=None, steps=1, seed=0)
     assert failed == {}
     with Image.open(tmp_path / "optical.png") as optical:
         assert (optical.size, optical.mode) == ((50, 45), "RGB")
@@ -120,8 +119,9 @@ def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
     with (tmp_path / "run" / "report" / "results.csv").open() as file:
         rows = [(row["network"], row["sampler"], row["steps"]) for row in csv.DictReader(file)]
     assert rows[1:] == [(name, "direct", "1")]
-    model = exports.load_model(tmp_path / "run")
-    assert (model.translator.kind, model.meta["stage"], model.meta["kind"]) == ("generator", name, "generator")
+    model = export.load(tmp_path / "run")
+    about = model.description
+    assert (model.translator.kind, about.stage, about.kind) == ("generator", name, "generator")
     assert [contender.name for contender in experiment.comparison.contenders()] == [name]
     # What a preview shows is what a translation gives.
     sar = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32)
@@ -142,7 +142,7 @@ def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished,
     assert [plan.name for plan in experiment.plans] == ["pix2pix"]
     assert {contender.name for contender in experiment.comparison.contenders()} == {"teacher"}
     objective, rng = experiment.plans[0].objective, jax.random.key(0)
-    given, alone = (objective.init(rng, export) for export in (experiment.teacher_export, None))
+    given, alone = (objective.init(rng, start) for start in (experiment.teacher.networks, None))
     jax.tree.map(np.testing.assert_array_equal, given, alone)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_builders import audit, files, splits
+from tfds_builders.description import ImageDescription, content_digest
 
 
 @dataclasses.dataclass(eq=False)
@@ -60,6 +61,16 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """How the files of each kind are read."""
         raise NotImplementedError
 
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """What the values of each kind of image mean."""
+        raise NotImplementedError
+
+    @property
+    def ground_sampling_m(self) -> float | None:
+        """Metres per pixel; None where that is unknown."""
+        return None
+
     def layout(self, path: Path) -> files.Patch | None:
         """The patch in a file, or None for a file that is none of the dataset's."""
         raise NotImplementedError
@@ -104,6 +115,9 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             scenes=splits.count_scenes(members),
             statistics=statistics(members, facts),
             left_out=len(left_out),
+            images={kind: found.as_json() for kind, found in self.descriptions.items()},
+            ground_sampling_m=self.ground_sampling_m,
+            content={name: content(pairs, facts) for name, pairs in members.items()},
         )
         return {name: self._generate_examples(pairs) for name, pairs in members.items()}
 
@@ -180,6 +194,12 @@ def features(formats: Mapping[files.Kind, files.Format]) -> tfds.features.Featur
     }
     texts = {name: tfds.features.Text() for name in ("id", "season", "scene", "terrain")}
     return tfds.features.FeaturesDict({**images, **texts})
+
+
+def content(pairs: Sequence[files.Pair], facts: Mapping[str, files.Facts]) -> str:
+    """The digest of the images of some pairs; see ``description.content_digest``."""
+    found = ((pair.patch.id, facts[pair.patch.id]) for pair in pairs)
+    return content_digest((name, images.sar.digest, images.optical.digest) for name, images in found)
 
 
 def statistics(

@@ -22,6 +22,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from tfds_builders.description import image_digest
+
 Kind = Literal["sar", "optical"]
 KINDS: tuple[Kind, Kind] = ("sar", "optical")
 
@@ -168,6 +170,7 @@ class ImageFacts(NamedTuple):
     total: tuple[float, ...]  # of the values 0 .. 255, a channel
     total_square: tuple[float, ...]
     missing: int = 0  # pixels without a value in the file, in any channel
+    digest: bytes = b""  # of shape and values, see `description.image_digest`
 
 
 class Facts(NamedTuple):
@@ -322,7 +325,14 @@ def image_facts(values: np.ndarray) -> ImageFacts:
         fingerprint = int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes())
     total = flat.sum(axis=0, dtype=np.float64)
     total_square = np.square(flat, dtype=np.float64).sum(axis=0)
-    return ImageFacts(fingerprint, len(flat), tuple(total.tolist()), tuple(total_square.tolist()), missing)
+    return ImageFacts(
+        fingerprint=fingerprint,
+        pixels=len(flat),
+        total=tuple(total.tolist()),
+        total_square=tuple(total_square.tolist()),
+        missing=missing,
+        digest=image_digest(values),
+    )
 
 
 def _is_grey(image: Image.Image) -> bool:

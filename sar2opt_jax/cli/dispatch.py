@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import sar2opt_jax
+from sar2opt_jax import __version__
 
 USAGE_STATUS = 2
 """Exit status without a command, or with an unknown one."""
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if name in ("-h", "--help", "help"):
         print(usage())
     elif name == "--version":
-        print(f"sar2opt {sar2opt_jax.__version__}")
+        print(f"sar2opt {__version__}")
     elif name not in COMMANDS:
         problem = f"Unknown command {name!r}; known: {', '.join(COMMANDS)}.\n\n" if name else ""
         print(f"{problem}{usage()}", file=sys.stderr)

@@ -9,21 +9,23 @@ from pathlib import Path
 
 import jax
 
+from sar2opt_jax import paths
+
 logger = logging.getLogger(__name__)
 
 FILE = ".lock"
 
 
 class WorkdirError(OSError):
-    """A workdir that a run cannot have: another run holds it, or nothing can be written there."""
+    """A workdir that is locked by another run, or not writable."""
 
 
 @contextlib.contextmanager
 def hold(workdir: Path) -> Iterator[None]:
-    """Makes a workdir and keeps all other runs out of it, by a lock of the operating system on ``WORKDIR/.lock``.
+    """Makes a workdir and locks it against other runs, by a lock of the operating system on ``WORKDIR/.lock``.
 
-    A process that dies, however it dies, gives the lock back: there is nothing to clean up. Of several processes of
-    one run the first holds it. Where the file system knows no locks, that is said and the run goes on without.
+    The system releases the lock of a process that dies. Of several processes of one run the first holds the lock.
+    On a file system without locks the run logs a warning and continues unlocked.
 
     Args:
       workdir: a directory, made where it is missing.
@@ -42,13 +44,15 @@ def hold(workdir: Path) -> Iterator[None]:
             f"The workdir {workdir} cannot be written to ({error.strerror}). Choose another one with --workdir."
         ) from error
     try:
-        _lock(descriptor, workdir)
+        if _lock(descriptor, workdir):
+            paths.remove_leftovers(workdir)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, workdir: Path) -> None:
+def _lock(descriptor: int, workdir: Path) -> bool:
+    """Locks the file; False on a file system without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -58,6 +62,7 @@ def _lock(descriptor: int, workdir: Path) -> None:
         ) from None
     except OSError as error:
         logger.warning("%s: no lock (%s); nothing keeps a second run out of this workdir.", workdir, error.strerror)
-        return
+        return False
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+    return True

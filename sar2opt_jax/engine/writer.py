@@ -1,7 +1,6 @@
 """Where a run's numbers and pictures go: lines of JSON, TensorBoard events, PNG files."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +9,8 @@ import jax
 import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
+
+from sar2opt_jax import paths
 
 
 class Writer(Protocol):
@@ -54,15 +55,13 @@ class JsonLines:
                 continue
             if entry["stage"] != self.stage or entry["step"] <= step:
                 kept.append(line)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_text("".join(f"{line}\n" for line in kept))
-        os.replace(temporary, self.path)
+        paths.write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a line."""
-        finite = {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
+        numbers = {name: float(value) for name, value in values.items()}
         with self.path.open("a") as file:
-            file.write(json.dumps({"stage": self.stage, "step": step, **finite}) + "\n")
+            file.write(paths.to_json({"stage": self.stage, "step": step, **numbers}) + "\n")
 
     def image(self, step: int, image: np.ndarray) -> None:
         """Pictures are no lines."""
@@ -111,18 +110,16 @@ class PngFiles:
         self.directory, self.stage = directory, stage
 
     def resume(self, step: int) -> None:
-        """A later preview is overwritten when its step comes again."""
+        """Removes what a killed process left; a later preview is overwritten when its step comes again."""
+        paths.remove_leftovers(self.directory)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers are no pictures."""
 
     def image(self, step: int, image: np.ndarray) -> None:
         """Writes a file that is never half there."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / f"{self.stage}_{step:07d}.png"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        Image.fromarray(image).save(temporary, format="PNG")
-        os.replace(temporary, path)
+        with paths.atomic_file(self.directory / f"{self.stage}_{step:07d}.png") as temporary:
+            Image.fromarray(image).save(temporary, format="PNG")
 
     def close(self) -> None:
         """Every file is written at once."""

@@ -5,9 +5,7 @@ folder says which network made its translations, and each file of which radar im
 """
 
 import hashlib
-import json
 import logging
-import os
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
+
+from sar2opt_jax import paths
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +39,16 @@ class Gallery:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         about = self.directory / "about.json"
-        if _read_json(about) == made_by:
+        paths.remove_leftovers(self.directory)
+        if paths.read_json(about) == made_by:
             return
         stale = list(self.directory.glob("*.png"))
         if stale:
-            logger.info("%s: %d translations by another network make room.", self.directory, len(stale))
+            logger.info("%s: removing %d stale translations, by another network or method.", self.directory, len(stale))
         about.unlink(missing_ok=True)  # First: a kill in between must not leave them for those of this network.
         for path in (*stale, self._speed):
             path.unlink(missing_ok=True)
-        self._replace(about, json.dumps(made_by, indent=1).encode())
+        paths.write_json(about, made_by)
 
     def missing(self, ids: Sequence[str], sources: Sequence[str]) -> list[int]:
         """The positions of those examples that are not translated yet, or whose radar image is another one now.
@@ -73,12 +74,10 @@ class Gallery:
           image: [height, width, 3] uint8.
           source: the digest of its radar image.
         """
-        path = self.path(name)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         info = PngImagePlugin.PngInfo()
         info.add_text(SOURCE, source)
-        Image.fromarray(image).save(temporary, format="PNG", compress_level=1, pnginfo=info)
-        os.replace(temporary, path)
+        with paths.atomic_file(self.path(name)) as temporary:
+            Image.fromarray(image).save(temporary, format="PNG", compress_level=1, pnginfo=info)
 
     def read(self, ids: Sequence[str]) -> np.ndarray:
         """Translations, [n, height, width, 3] uint8.
@@ -98,16 +97,16 @@ class Gallery:
     @property
     def speed(self) -> dict[str, Any]:
         """What ``speed`` was last set to; empty before."""
-        return _read_json(self._speed) or {}
+        return paths.read_json(self._speed) or {}
 
     @speed.setter
     def speed(self, measured: Mapping[str, Any]) -> None:
-        self._replace(self._speed, json.dumps(measured).encode())
+        paths.write_json(self._speed, measured)
 
     def path(self, name: str) -> Path:
         """The file of an id, which may hold what a file's name may not."""
         quoted = urllib.parse.quote(name, safe="")
-        quoted = f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted  # Those are files under way.
+        quoted = f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted  # A leading dot marks temporary files.
         if len(quoted) > LONGEST_NAME:
             quoted = f"{quoted[: LONGEST_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.directory / f"{quoted}.png"
@@ -115,17 +114,3 @@ class Gallery:
     @property
     def _speed(self) -> Path:
         return self.directory / "speed.json"
-
-    @staticmethod
-    def _replace(path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """What a file holds; None where it is missing or, after a power failure, torn."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None

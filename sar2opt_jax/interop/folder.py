@@ -1,13 +1,13 @@
 """Folders of weights as ``save_pretrained`` of diffusers writes them and ``from_pretrained`` reads them."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sar2opt_jax import paths
 from sar2opt_jax.interop import tensors
 
 WEIGHTS = "diffusion_pytorch_model"
@@ -89,9 +89,8 @@ def write(
       unet: tensors by diffusers' name.
       discriminator: tensors by the names of the authors'; None where there is none.
     """
-    _write_json(folder / CONFIG, config)
-    (folder / "scheduler").mkdir()
-    _write_json(folder / "scheduler" / SCHEDULER, scheduler)
+    paths.write_json(folder / CONFIG, config, sort_keys=True)
+    paths.write_json(folder / "scheduler" / SCHEDULER, scheduler, sort_keys=True)
     tensors.write(folder / f"{WEIGHTS}{tensors.SUFFIX}", unet)
     if discriminator is not None:
         tensors.write(folder / DISCRIMINATOR, discriminator)
@@ -109,7 +108,3 @@ def _describes_network(path: Path) -> bool:
 
 def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

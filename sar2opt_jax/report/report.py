@@ -1,14 +1,13 @@
 """Writes a report for people: a page that opens from disk, figures, and the numbers for machines."""
 
 import csv
-import json
-import math
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from sar2opt_jax import paths
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
 from sar2opt_jax.evaluation.surroundings import surroundings
 from sar2opt_jax.report import markdown, page, panels, plots, sheets
@@ -23,6 +22,7 @@ def write(
     dataset: str,
     split: str,
     config: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     figure_steps: int = 8,
     rows: int = 8,
 ) -> None:
@@ -36,7 +36,8 @@ def write(
       title: what was evaluated, such as ``acd:simulated``.
       dataset: its name.
       split: which part of it.
-      config: the whole config as plain JSON, kept in results.json.
+      config: of the evaluation, the whole of it as plain JSON, kept in results.json.
+      networks: by name the description of each, as plain JSON: how it was trained, whatever the config says now.
       figure_steps: the number of DDIM's and DPM++'s steps in figures that show images.
       rows: examples in figure 1, at most.
     """
@@ -48,9 +49,27 @@ def write(
         **surroundings(),
     }
     directory.mkdir(parents=True, exist_ok=True)
-    unfinished = directory / ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)  # Of a run that was killed here.
-    unfinished.mkdir()
+    paths.remove_leftovers(directory)
+    with paths.temporary_path(directory) as unfinished:
+        unfinished.mkdir()
+        _write(unfinished, results, about, config=config, networks=networks, figure_steps=figure_steps, rows=rows)
+        last = directory / "results.json"
+        last.unlink(missing_ok=True)
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == last.name):
+            os.replace(path, directory / path.name)
+
+
+def _write(
+    directory: Path,
+    results: Results,
+    about: Mapping[str, str],
+    *,
+    config: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]],
+    figure_steps: int,
+    rows: int,
+) -> None:
+    """Writes all files of a report into an empty directory."""
     table = rows_of(results)
     pictures = sheets.make(results, figure_steps=figure_steps, rows=rows)
     figures = {
@@ -61,18 +80,21 @@ def write(
         "colour.png": lambda: panels.colour(pictures.colours, results, figure_steps=figure_steps),
     }
     for name, figure in figures.items():
-        figure().savefig(unfinished / name)
-    _write_csv(unfinished / "results.csv", list(table[0]), table)
-    _write_csv(unfinished / "per_image.csv", _per_image_fields(results), _per_image(results))
+        figure().savefig(directory / name)
+    _write_csv(directory / "results.csv", list(table[0]), table)
+    _write_csv(directory / "per_image.csv", _per_image_fields(results), _per_image(results))
     texts = {
         "results.md": markdown.render(results, about, table, figure_steps=figure_steps),
-        "report.html": page.render(results, about, table, pictures, config=config, figure_steps=figure_steps),
+        "report.html": page.render(
+            results, about, table, pictures, config=config, networks=networks, figure_steps=figure_steps
+        ),
     }
     for name, text in texts.items():
-        (unfinished / name).write_text(text, encoding="utf-8")
+        (directory / name).write_text(text, encoding="utf-8")
     content = {
         "about": about,
         "config": config,
+        "networks": networks,
         "ids": list(results.ids),
         "groups": {name: list(groups) for name, groups in results.groups.items()},
         "remarks": list(results.remarks),
@@ -82,12 +104,7 @@ def write(
             for row, result in zip(table, results.all, strict=True)
         ],
     }
-    last = unfinished / "results.json"
-    last.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (directory / last.name).unlink(missing_ok=True)
-    for path in sorted(unfinished.iterdir(), key=lambda path: path == last):
-        os.replace(path, directory / path.name)
-    unfinished.rmdir()
+    (directory / "results.json").write_text(paths.to_json(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_csv(path: Path, fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -119,12 +136,3 @@ def _per_image(results: Results) -> Iterable[dict[str, Any]]:
         for i, name in enumerate(results.ids):
             groups = {grouping: members[i] for grouping, members in results.groups.items()}
             yield {**method, "id": name, **groups, **{key: float(value[i]) for key, value in values.items()}}
-
-
-def _finite(content: Any) -> Any:
-    """Infinity and NaN, which JSON does not have, as null."""
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -83,3 +83,14 @@ def test_only_the_first_process_of_a_run_holds_the_lock(tmp_path, monkeypatch):
         monkeypatch.setattr("jax.process_index", lambda: 1)
         with lock.hold(tmp_path):
             pass
+
+
+def test_leftovers_of_a_killed_run_are_removed_by_who_holds_the_lock(tmp_path, monkeypatch):
+    leftover = tmp_path / ".0123.partial"
+    leftover.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "no locks")))
+        with lock.hold(tmp_path):
+            assert leftover.exists()  # It may be another run's.
+    with lock.hold(tmp_path):
+        assert not leftover.exists()

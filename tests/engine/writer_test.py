@@ -69,3 +69,11 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
         writer.scalars(1, {"loss": 1.0})
         writer.image(1, np.zeros((8, 8, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_leftover_of_a_killed_run_is_removed_from_the_previews(tmp_path):
+    with make_writer(tmp_path, stage="teacher") as writer:
+        writer.image(1, np.zeros((8, 8, 3), np.uint8))
+        (tmp_path / "previews" / ".0123.partial").write_bytes(b"half")
+        writer.resume(1)
+    assert [path.name for path in (tmp_path / "previews").iterdir()] == ["teacher_0000001.png"]

@@ -76,3 +76,10 @@ def test_torn_notes_are_as_if_they_were_not_there(gallery, name):
     gallery.open(made_by=MADE_BY)
     assert gallery.speed == {}
     assert gallery.missing(["a"], ["s"]) == ([0] if name == "about.json" else [])
+
+
+def test_leftover_of_a_killed_evaluation_is_removed(gallery):
+    gallery.write("a", image(1), source="s")
+    (gallery.directory / ".0123.partial").write_bytes(b"half")
+    gallery.open(made_by=MADE_BY)
+    assert sorted(path.name for path in gallery.directory.iterdir()) == ["a.png", "about.json"]

@@ -8,7 +8,7 @@ import rasterio
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from sar2opt_jax.data import pipeline
+from sar2opt_jax.data import pipeline, prepared
 from sar2opt_jax.data.examples import Examples
 from tfds_builders import audit, files, pairs, prepare, splits
 from tfds_builders.pairs import raster, survey
@@ -288,8 +288,8 @@ def test_any_number_of_radar_bands_is_stored_and_read_by_the_pipeline(tmp_path, 
     feature = builder.info.features["sar"]
     assert isinstance(feature, tfds.features.Image if bands in (1, 3) else tfds.features.Tensor)
 
-    source = pipeline.open_split("pairs/mine", split="train", data_dir=tmp_path / "data")
-    assert pipeline.sar_channels(source) == bands
+    source = prepared.open_split("pairs/mine", split="train", data_dir=tmp_path / "data")
+    assert prepared.sar_channels(source) == bands
     examples = Examples(source, num_examples=2, image_size=16)
     batch, ids = examples.batch(), examples.ids
     expected = np.stack([stretched(sar[name[-1]], [(-25, 0)] * bands) for name in ids])
@@ -515,7 +515,7 @@ def test_datasets_stand_side_by_side_by_their_names(tmp_path, raw, script, make)
         source = tfds.data_source(f"pairs/{name}", split="train", data_dir=tmp_path / "data")
         assert source[0]["sar"].shape == (16, 16, 2)
     with pytest.raises(FileNotFoundError, match=r"Prepared there: pairs/one.*, pairs/other"):
-        pipeline.open_split("pairs", split="train", data_dir=tmp_path / "data")
+        prepared.open_split("pairs", split="train", data_dir=tmp_path / "data")
 
 
 def test_prepared_dataset_needs_no_files_and_refuses_other_settings(tmp_path, raw, script, make):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from sar2opt_jax.data import pipeline
+from sar2opt_jax.data import prepared
 from sar2opt_jax.data.examples import Examples
 from tfds_builders import files, prepare
 
@@ -42,7 +42,7 @@ def test_command_prepares_what_the_pipeline_reads(tmp_path, raw, capsys):
     assert any(row[:5] == ["sar", "of", "0", "..", "255:"] for row in rows)
     assert "audit: clean" in printed
 
-    source = pipeline.open_split("sen12", split="train", data_dir=tmp_path)
+    source = prepared.open_split("sen12", split="train", data_dir=tmp_path)
     examples = Examples(source, num_examples=2, image_size=256)
     batch, ids = examples.batch(), examples.ids
     assert batch.sar.shape == (2, 256, 256, 1) and batch.optical.shape == (2, 256, 256, 3)
@@ -122,7 +122,7 @@ def test_configuration_stands_after_a_slash(tmp_path, write_image):
     prepare.prepare("gf3/qxs_saropt", data_dir=tmp_path, manual_dir=tmp_path / "raw")
     for name in ("gf3", "gf3/qxs_saropt"):
         assert prepare.prepare(name, data_dir=tmp_path).info.full_name == "gf3/qxs_saropt/1.0.0"
-        assert len(pipeline.open_split(name, split="train", data_dir=tmp_path)) == 1
+        assert len(prepared.open_split(name, split="train", data_dir=tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,10 @@ prepare.main(sys.argv[1:])
     )
     assert killed.returncode == (-kill if kill == signal.SIGKILL else 128 + kill), killed.stderr.decode()
     with pytest.raises(FileNotFoundError, match="sen12 is not prepared"):
-        pipeline.open_split("sen12", split="train", data_dir=tmp_path)
+        prepared.open_split("sen12", split="train", data_dir=tmp_path)
     leftovers = list((tmp_path / "sen12").rglob("incomplete.*"))
     assert len(leftovers) == (1 if kill == signal.SIGKILL else 0)
 
     prepare.main(arguments)
-    assert len(pipeline.open_split("sen12", split="train", data_dir=tmp_path)) == 2
+    assert len(prepared.open_split("sen12", split="train", data_dir=tmp_path)) == 2
     assert not list((tmp_path / "sen12").rglob("incomplete.*"))

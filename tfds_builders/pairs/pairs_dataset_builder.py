@@ -9,10 +9,11 @@ import tensorflow_datasets as tfds
 
 from tfds_builders import files
 from tfds_builders.builder import PairsBuilder, PairsConfig
+from tfds_builders.description import ImageDescription
 from tfds_builders.pairs.find import EXPECTED, find
 from tfds_builders.pairs.raster import Raster
 from tfds_builders.pairs.settings import Settings
-from tfds_builders.pairs.survey import description, survey
+from tfds_builders.pairs.survey import description, ground_sampling, images, survey
 
 
 @dataclasses.dataclass(eq=False)
@@ -25,6 +26,7 @@ class OwnConfig(PairsConfig):
         given_splits: the split of each pair by its id, where the owner states them.
         lone: whether every pair counts as a scene of its own.
         images: how the images of each kind are read.
+        ground_sampling_m: metres per pixel, where all files state the same.
         settings: what its owner stated.
     """
 
@@ -34,6 +36,7 @@ class OwnConfig(PairsConfig):
     given_splits: Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
     lone: bool = False
     images: dict[files.Kind, Raster] = dataclasses.field(default_factory=dict, repr=False)
+    ground_sampling_m: float | None = None
     settings: Settings = Settings()  # noqa: RUF009  frozen
 
 
@@ -63,6 +66,7 @@ def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) 
         given_splits=found.splits,
         lone=found.lone,
         images=survey(found.pairs, settings, root=root, processes=processes),
+        ground_sampling_m=ground_sampling(found.pairs, processes=processes),
         settings=settings,
     )
 
@@ -98,6 +102,16 @@ class Builder(PairsBuilder):
     def formats(self) -> dict[files.Kind, files.Format]:
         """As surveyed."""
         return {**self.own.images}
+
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """As surveyed and stated."""
+        return {kind: images(form, kind) for kind, form in self.own.images.items()}
+
+    @property
+    def ground_sampling_m(self) -> float | None:
+        """As surveyed."""
+        return self.own.ground_sampling_m
 
     def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[files.BadFile]]:
         """As found when the configuration was made."""

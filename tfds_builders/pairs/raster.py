@@ -17,6 +17,7 @@ import rasterio
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+from tfds_builders.description import RGB
 from tfds_builders.pairs.settings import SCALES
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -43,6 +44,8 @@ class Header(NamedTuple):
     width: int
     bands: int
     dtype: str
+    names: tuple[str, ...] = ()
+    metres: float | None = None  # a pixel's side, where the georeference is in metres
 
     def __str__(self) -> str:
         bands = "1 band" if self.bands == 1 else f"{self.bands} bands"
@@ -80,6 +83,7 @@ class Raster:
         dtype: NumPy's name of the data type of every file.
         like: the file from which the five above were taken, named where another differs.
         bands: which bands become channels, counted from 1.
+        names: of these bands.
         scale: one of ``settings.SCALES``.
         limits: what becomes 0 and 255, a channel, after the scale; None takes 8-bit values as they are.
         encoding: of an image in the dataset. ``zlib`` is an array, as image files have one or three channels.
@@ -92,6 +96,7 @@ class Raster:
     dtype: str
     like: Path
     bands: tuple[int, ...]
+    names: tuple[str, ...]
     scale: str = "file"
     limits: tuple[tuple[float, float], ...] | None = None
     encoding: Literal["png", "jpeg", "zlib"] = "png"
@@ -110,7 +115,7 @@ class Raster:
             OSError: it cannot be read.
         """
         with _opened(path) as (found, image):
-            if found[1:] != (self.height, self.width, self.file_bands, self.dtype):
+            if found[1:5] != (self.height, self.width, self.file_bands, self.dtype):
                 expected = Header("png", self.height, self.width, self.file_bands, self.dtype)
                 raise ValueError(f"{found}, expected {expected}, like {self.like}")
             values = SCALES[self.scale](np.ma.masked_invalid(_decoded(image, self.bands)))
@@ -164,13 +169,19 @@ def _opened(path: Path) -> Iterator[tuple[Header, Image.Image | rasterio.Dataset
         if kind == "tiff" or (kind == "png" and start[_BIT_DEPTH : _BIT_DEPTH + 1] == b"\x10"):
             # Without GDAL's look at the folder of every file: among 100,000 files it would take longer than to read.
             with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), _readable(path, _DRIVERS[kind]) as image:
-                yield Header(kind, image.height, image.width, image.count, _data_type(image)), image
+                yield (
+                    Header(
+                        kind, image.height, image.width, image.count, _data_type(image), _names(image), _metres(image)
+                    ),
+                    image,
+                )
         else:
             with Image.open(path, formats=[kind.upper()]) as image:
                 if image.mode not in _CHANNELS or (kind == "png" and start[_BIT_DEPTH] != 8):
                     raise ValueError(f"mode {image.mode} of Pillow, expected grey or RGB of 8 or 16 bits")
                 width, height = image.size
-                yield Header(kind, height, width, _CHANNELS[image.mode], "uint8"), image
+                channels = _CHANNELS[image.mode]
+                yield Header(kind, height, width, channels, "uint8", RGB if channels >= 3 else ("band 1",)), image
 
 
 @contextmanager
@@ -195,6 +206,25 @@ def _data_type(image: rasterio.DatasetReader) -> str:
     if np.dtype(found[0]).kind not in "uif":
         raise ValueError(f"{found[0]} values, expected real numbers: intensity, amplitude or dB")
     return found[0]
+
+
+def _names(image: rasterio.DatasetReader) -> tuple[str, ...]:
+    """What the file calls its bands; colours by their interpretation, else the number."""
+    colours = {band.name for band in image.colorinterp} >= set(RGB)
+    return tuple(
+        text or (colour.name if colours else f"band {number}")
+        for number, (text, colour) in enumerate(zip(image.descriptions, image.colorinterp, strict=True), start=1)
+    )
+
+
+def _metres(image: rasterio.DatasetReader) -> float | None:
+    """The side of a pixel, where the CRS has linear units and pixels are square."""
+    if image.crs is None or not image.crs.is_projected:
+        return None
+    along, across = (np.hypot(*side) for side in zip(image.transform[:2], image.transform[3:5], strict=True))
+    if abs(along - across) > 0.01 * across:
+        return None
+    return float(f"{along * image.crs.linear_units_factor[1]:.6g}")
 
 
 def _decoded(image: Image.Image | rasterio.DatasetReader, bands: tuple[int, ...]) -> np.ma.MaskedArray:

@@ -1,5 +1,6 @@
 """A look at somebody's own files before they are read: what they have in common, and what their range is."""
 
+import contextlib
 import dataclasses
 import zlib
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,15 @@ import numpy as np
 from tqdm import tqdm
 
 from tfds_builders import files
+from tfds_builders.description import ImageDescription, Quantity
 from tfds_builders.files import KINDS, Kind, Pair
 from tfds_builders.pairs.raster import Header, Raster, container, header
 from tfds_builders.pairs.settings import Percentile, Reading, Settings, parse_range
 
 MAX_PIXELS = 2**24
 """Of an image, 4096 x 4096: what is larger is a scene that was not cut, or a decompression bomb."""
+UNREADABLE = (OSError, SyntaxError, ValueError, files.Image.DecompressionBombError)
+"""What Pillow and GDAL raise for files that are broken or of another kind."""
 _SAMPLED_PIXELS = 2**22  # over all files, for percentiles
 _MIN_SAMPLED_PIXELS = 64  # of each file, however many there are
 
@@ -49,6 +53,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
             dtype=found.dtype,
             like=first.path(kind),
             bands=bands,
+            names=tuple(found.names[band - 1] for band in bands),
             scale=reading.scale,
         )
     if len(formats["optical"].bands) != 3:
@@ -89,6 +94,32 @@ def description(form: Raster, stated: Reading) -> dict[str, Any]:
     }
 
 
+def images(form: Raster, kind: Kind) -> ImageDescription:
+    """The same in the form that all datasets share."""
+    quantity: Quantity = "unknown"
+    if form.scale != "file":
+        quantity = "linear" if form.scale == "linear" else "amplitude"
+    elif form.dtype == "uint8":
+        quantity = "8-bit"
+    elif kind == "sar" and form.limits is not None and min(low for low, _ in form.limits) < 0:
+        quantity = "dB"  # Of the radar quantities only decibels can be negative.
+    return ImageDescription(bands=form.names, quantity=quantity, scale=form.scale, limits=form.limits, dtype=form.dtype)
+
+
+def ground_sampling(pairs: Sequence[Pair], *, processes: int = 1) -> float | None:
+    """Metres per pixel, if all files that can be read state it and agree."""
+    found = set().union(*files.ordered_map(_metres, pairs, processes=processes))
+    return found.pop() if len(found) == 1 else None
+
+
+def _metres(pair: Pair) -> set[float | None]:
+    found = set()
+    for kind in KINDS:
+        with contextlib.suppress(*UNREADABLE):  # Bad, as will be noticed when it is decoded.
+            found.add(header(pair.path(kind)).metres)
+    return found
+
+
 def _first(pairs: Sequence[Pair], root: Path) -> tuple[dict[Kind, Header], Pair]:
     """The first pair that can stand for all, and its headers."""
     bad = []
@@ -97,7 +128,7 @@ def _first(pairs: Sequence[Pair], root: Path) -> tuple[dict[Kind, Header], Pair]
         for kind in KINDS:
             try:
                 headers[kind] = header(pair.path(kind))
-            except (OSError, SyntaxError, ValueError, files.Image.DecompressionBombError) as error:
+            except UNREADABLE as error:
                 bad.append(files.BadFile(pair.path(kind), f"unreadable: {error}"))
         if len(headers) < 2:
             continue
@@ -185,7 +216,7 @@ def _sample_of_file(work: tuple[Raster, str, Path, int]) -> np.ndarray:
 def _values_or_none(form: Raster, path: Path) -> np.ma.MaskedArray | None:
     try:
         return form.values(path)
-    except (OSError, SyntaxError, ValueError, files.Image.DecompressionBombError):
+    except UNREADABLE:
         return None  # Bad, as will be found when it is read again.
 
 
