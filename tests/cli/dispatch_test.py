@@ -42,7 +42,7 @@ def test_command_is_taken_from_the_command_line(started, monkeypatch):
     assert started == [("tfds_builders.prepare", "sar2opt prepare", "simulated")]
 
 
-@pytest.mark.parametrize("module", {command.module for command in dispatch.COMMANDS.values()})
+@pytest.mark.parametrize("module", sorted({command.module for command in dispatch.COMMANDS.values()}))
 def test_module_of_a_command_has_a_run(module):
     assert callable(importlib.import_module(module).run)
 

@@ -19,6 +19,7 @@ def run(monkeypatch):
 
     def run(*arguments: str, program: str = "sar2opt train"):
         monkeypatch.setattr(sys, "argv", [program, *arguments])
+        monkeypatch.setenv("COLUMNS", "120")
         with flagsaver.flagsaver():
             try:
                 trains.run()
