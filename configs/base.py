@@ -20,9 +20,7 @@ def get_base(*, name: str, stages: tuple[str, ...], preset: str) -> Config:
       ValueError: for an unknown preset.
     """
     if preset not in PRESETS:
-        raise ValueError(
-            f"Unknown preset {preset!r}; known: {', '.join(PRESETS)}, as in --config=configs/{name}.py:smoke."
-        )
+        raise ValueError(f"Unknown preset {preset!r}; known: {', '.join(PRESETS)}, as in --config={name}:smoke.")
     config = _paper()
     config.name, config.preset, config.stages = name, preset, stages
     PRESETS[preset](config)

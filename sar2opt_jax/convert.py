@@ -1,8 +1,8 @@
 """Carries weights over from diffusers (PyTorch), and back:
 
-    python -m sar2opt_jax.convert --input=DIFFUSERS_FOLDER --output=WORKDIR
-    python -m sar2opt_jax.convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
-    python -m sar2opt_jax.convert --input=WORKDIR --output=DIFFUSERS_FOLDER
+    sar2opt convert --input=DIFFUSERS_FOLDER --output=WORKDIR
+    sar2opt convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
+    sar2opt convert --input=WORKDIR --output=DIFFUSERS_FOLDER
 
 What the input is, it sees for itself: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
 workdir, a stage's directory in it or one checkpoint becomes a folder that UNet2DModel.from_pretrained loads. Weights
@@ -18,6 +18,7 @@ from typing import Any
 from absl import logging
 
 from sar2opt_jax import export, paths
+from sar2opt_jax.cli import cache, start
 from sar2opt_jax.interop import exports, folder, scheduler, tensors
 
 
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     """The flags; None where one is not given."""
     description, _, rest = (__doc__ or "").partition("\n\n")
     parsed = argparse.ArgumentParser(
-        prog="python -m sar2opt_jax.convert",
+        prog=start.program("sar2opt_jax.convert"),
         description=description,
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -112,5 +113,11 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The entry point, of ``sar2opt convert``."""
+    cache.enable()
     main()
+
+
+if __name__ == "__main__":
+    run()

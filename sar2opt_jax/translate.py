@@ -1,7 +1,7 @@
 """Translates SAR images to optical ones:
 
-    python -m sar2opt_jax.translate --model=runs/acd-simulated --input=SAR.png --output=OPTICAL.png
-    python -m sar2opt_jax.translate --model=runs/acd-simulated --input=SAR_FOLDER --output=OPTICAL_FOLDER --steps=8
+    sar2opt translate --model=runs/acd-simulated --input=SAR.png --output=OPTICAL.png
+    sar2opt translate --model=runs/acd-simulated --input=SAR_FOLDER --output=OPTICAL_FOLDER --steps=8
 
 Images are PNG, JPEG or GeoTIFF files of any size, with the bands and in the units of the model's training data, which
 its description states. Exit status 1: some could not be translated, and the last lines say which and why.
@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from sar2opt_jax import inference, paths
+from sar2opt_jax.cli import start
 from sar2opt_jax.inference import ImageTranslator
 from sar2opt_jax.scene import raster
 from sar2opt_jax.types import make_key
@@ -141,9 +142,10 @@ def _png_name(path: Path) -> str:
 
 
 def run() -> None:
-    """The entry point."""
-    flags.mark_flags_as_required(["model", "input", "output"])
-    app.run(main)
+    """The entry point, of ``sar2opt translate``."""
+    required = ("model", "input", "output")
+    shown = (*required, "steps", "sampler", "seed", "stage")
+    start.run(main, start.Command(module="sar2opt_jax.translate", text=__doc__ or "", shown=shown, required=required))
 
 
 if __name__ == "__main__":

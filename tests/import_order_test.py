@@ -26,6 +26,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "inference": ("types", "paths", "data.scaling", "translator", "description", "export", "interop"),
 }
 ROWS["run"] = (*(name for name in ROWS if name != "inference"), "tfds_builders")
+ROWS["cli"] = ("__version__",)
 COMMANDS = tuple(name for name in ROWS if name not in ("models", "stages", "metrics"))
 ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)
 """What each package, or module outside a package, may import; modules of one package may import each other."""

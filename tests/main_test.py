@@ -16,10 +16,11 @@ from PIL import Image
 
 from configs.base import get_base
 from sar2opt_jax import export, inference, main, translate
+from sar2opt_jax.cli.start import parse
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.inference import ImageTranslator
-from sar2opt_jax.main import parse, parse_step
+from sar2opt_jax.main import parse_step
 from sar2opt_jax.run import plan
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Batch
@@ -293,7 +294,6 @@ def test_second_of_two_first_runs_waits_for_the_dataset_and_says_so(data_dir, tm
         ("--nope", "Unknown command line flag 'nope'"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 def test_bad_flag_is_one_sentence(flag, message, monkeypatch):
     given = [flag] if flag.startswith("--config=") else ["--config=configs/acd.py:smoke", flag]
     monkeypatch.setattr(sys, "argv", ["main", *given])  # ml_collections looks for overrides there.

@@ -1,11 +1,12 @@
-"""Turns downloaded pairs into a TFDS dataset that the pipeline reads.
+"""Turns downloaded pairs into a TFDS dataset that the pipeline reads:
 
-python -m tfds_builders.prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED
-python -m tfds_builders.prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
-python -m tfds_builders.prepare simulated --data_dir=PREPARED
-python -m tfds_builders.prepare pairs/NAME --manual_dir=YOUR_OWN --data_dir=PREPARED --sar_range=-25,0
+    sar2opt prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED
+    sar2opt prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
+    sar2opt prepare simulated --data_dir=PREPARED
+    sar2opt prepare pairs/NAME --manual_dir=YOUR_OWN --data_dir=PREPARED --sar_range=-25,0
 
-The command of TFDS itself, ``tfds build``, needs TensorFlow; this one does not.
+The command of TFDS itself, `tfds build`, needs TensorFlow; this one does not. From a checkout,
+`python -m tfds_builders.prepare` does the same.
 """
 
 import argparse
@@ -16,11 +17,11 @@ import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfds_builders import interruption
+from tfds_builders import BUILDERS, interruption
 from tfds_builders.bad_files import BadFilesError
 from tfds_builders.preparation import prepare as prepare
 from tfds_builders.preparation import prepare_or_reuse
-from tfds_builders.registry import BUILDERS, FILE_FORMATS, Request, own_pairs
+from tfds_builders.registry import FILE_FORMATS, Request, own_pairs
 from tfds_builders.registry import make_builder as make_builder
 from tfds_builders.summary import summary as summary
 
@@ -84,7 +85,9 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tfds_builders.prepare", description=(__doc__ or "").split("\n")[0])
+    typed = sys.argv[0] if sys.argv[0].startswith("sar2opt ") else "python -m tfds_builders.prepare"
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=typed, description=__doc__, formatter_class=as_written)
     parser.add_argument("name", help=f"one of {', '.join(BUILDERS)}, with a configuration where wanted: gf3/qxs_saropt")
     parser.add_argument("--manual_dir", help="folder of the downloaded files")
     parser.add_argument("--data_dir", help="where to write (default: ~/tensorflow_datasets)")
@@ -136,3 +139,7 @@ def _settings(flags: argparse.Namespace) -> "Settings | None":
 
 if __name__ == "__main__":
     main()
+
+
+if __name__ == "__main__":
+    run()

@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING
 
 import tensorflow_datasets as tfds
 
+from tfds_builders import BUILDERS
+
 if TYPE_CHECKING:
     from tfds_builders.pairs import Settings
 
-BUILDERS = {
-    "gf3": "tfds_builders.gf3",
-    "pairs": "tfds_builders.pairs",
-    "sen12": "tfds_builders.sen12",
-    "simulated": "tfds_builders.simulated",
-}
-"""The module of each dataset's ``Builder``, imported when it is asked for."""
 FILE_FORMATS = ("array_record", "tfrecord")
 """What ``tfds.data_source`` and this package read, without TensorFlow; and what ``tfds.load`` reads, with it."""
 

@@ -10,8 +10,6 @@ from typing import Any
 from sar2opt_jax import paths
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
 from sar2opt_jax.evaluation.surroundings import surroundings
-from sar2opt_jax.report import markdown, page, panels, plots, sheets
-from sar2opt_jax.report.tables import rows_of
 
 
 def write(
@@ -70,6 +68,10 @@ def _write(
     rows: int,
 ) -> None:
     """Writes all files of a report into an empty directory."""
+    # Matplotlib and Jinja, which nothing before the end of an evaluation waits for.
+    from sar2opt_jax.report import markdown, page, panels, plots, sheets
+    from sar2opt_jax.report.tables import rows_of
+
     table = rows_of(results)
     pictures = sheets.make(results, figure_steps=figure_steps, rows=rows)
     figures = {
