@@ -137,7 +137,8 @@ def _settings(flags: argparse.Namespace) -> "Settings | None":
     return pairs.Settings(sar=pairs.Reading(**sar), optical=pairs.Reading(**optical), **rest)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The entry point, of ``sar2opt prepare``."""
     main()
 
 
