@@ -22,7 +22,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "interop": ("types", "paths", "translator", "description", "export"),
     "evaluation": ("types", "paths", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
     "report": ("types", "paths", "data.scaling", "metrics", "evaluation"),
-    "scene": ("types", "paths", "data.scaling", "translator", "description", "export"),
+    "scene": ("types", "paths", "data.scaling", "translator", "description", "export", "tfds_builders.imagery"),
     "inference": ("types", "paths", "data.scaling", "translator", "description", "export", "interop"),
 }
 ROWS["run"] = (*(name for name in ROWS if name != "inference"), "tfds_builders")
@@ -49,7 +49,9 @@ def forbidden(path: str | Path, source: str) -> list[str]:
     package, *rest = Path(path).with_suffix("").parts
     allowed = [package]
     if package == "sar2opt_jax" and rest != ["__init__"]:
-        allowed = [name if name == "tfds_builders" else f"{package}.{name}" for name in (rest[0], *ROWS[rest[0]])]
+        allowed = [
+            name if name.startswith("tfds_builders") else f"{package}.{name}" for name in (rest[0], *ROWS[rest[0]])
+        ]
     own = (name for name in imported(source) if name.split(".")[0] in PACKAGES)
     return [name for name in own if not f"{name}.".startswith(tuple(f"{prefix}." for prefix in allowed))]
 
