@@ -163,7 +163,7 @@ def description(
         "stage": stage,
         "kind": "teacher" if consistency is None else "student",
         "model": {name: list(value) if isinstance(value, tuple) else value for name, value in model.items()}
-        | {"prediction": prediction},
+        | {"prediction": prediction, "input_gain": "none"},
         "schedule": dict(schedule),
         "consistency": consistency,
         "sar": {"channels": channels, "scaling": "uint8 0 .. 255 to -1 .. 1"},
@@ -189,6 +189,11 @@ def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> lis
             "diffusers samples diffusion models alone."
         )
     model = meta["model"]
+    if (gain := model.get("input_gain", "none")) != "none":
+        raise ValueError(
+            f"{source} was trained with model.input_gain {gain!r}: its network is shown a noisy image that diffusers "
+            "does not make; expected 'none'. Train one without to convert it."
+        )
     network = Architecture(
         widths=tuple(model["widths"]),
         blocks_per_level=model["blocks_per_level"],
@@ -200,7 +205,9 @@ def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> lis
     unet = diffusers.from_flax(export["unet"])
     found = {name: tensor.shape for name, tensor in unet.items()}
     shapes.check_shapes(found, shapes.unet_shapes(network), where=str(source))
-    judge = diffusers.discriminator_from_flax(export["discriminator"]) if "discriminator" in export else None
+    judge = None
+    if (critic := export.get("discriminator")) is not None and critic.keys() == {"unet", diffusers.HEAD}:
+        judge = diffusers.discriminator_from_flax(critic)
     sampling = scheduler.to_config(
         meta["schedule"],
         prediction=model["prediction"],
@@ -216,6 +223,8 @@ def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> lis
         + (f", {folder.DISCRIMINATOR}." if judge is not None else "."),
         f'In Python: UNet2DModel.from_pretrained("{target}"); its input is the noisy image, then the radar image.',
     ]
+    if critic is not None and judge is None:
+        lines.append("Its discriminator is not the one of the paper, and is left behind: diffusers has no use for it.")
     sigma_data = (meta["consistency"] or {}).get("sigma_data", scheduler.SIGMA_DATA)
     if sigma_data != scheduler.SIGMA_DATA:
         lines.append(

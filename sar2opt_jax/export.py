@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import jax.numpy as jnp
 
+from sar2opt_jax.diffusion.input_gain import InputGain, make_input_gain, with_input_gain
 from sar2opt_jax.diffusion.schedule import Schedule, make_schedule
 from sar2opt_jax.engine import checkpoint
 from sar2opt_jax.models.unet import UNet
@@ -29,9 +30,21 @@ def unet(config: Mapping[str, Any], *, dtype: str, out_channels: int = 3) -> UNe
     )
 
 
-def as_model(network: UNet) -> Model:
-    """The U-Net as a pure function of parameters and inputs."""
-    return lambda params, x_t, t, sar: cast(Array, network.apply({"params": params}, x_t, t, sar))
+def input_gain(config: Mapping[str, Any]) -> InputGain:
+    """What the network is shown in place of x_t; from a config, or an export's description.
+
+    Raises:
+      ValueError: for an unknown gain.
+    """
+    # An export from before there were gains does not say that it has none.
+    return make_input_gain(config["model"].get("input_gain", "none"), schedule(config["schedule"]))
+
+
+def as_model(network: UNet, config: Mapping[str, Any]) -> Model:
+    """The U-Net of a config, or of an export's description, as a pure function of parameters and inputs."""
+    return with_input_gain(
+        lambda params, x_t, t, sar: cast(Array, network.apply({"params": params}, x_t, t, sar)), input_gain(config)
+    )
 
 
 def schedule(config: Mapping[str, Any]) -> Schedule:
@@ -58,7 +71,7 @@ def translator(meta: Mapping[str, Any], network: UNet) -> Translator:
       ValueError: for a kind of a later version.
     """
     return Translator(
-        model=as_model(network),
+        model=as_model(network, meta),
         schedule=schedule(meta["schedule"]),
         prediction=meta["model"]["prediction"],
         is_generator=kind(meta) == "generator",

@@ -15,7 +15,7 @@ Arrays are ``[batch, height, width, channel]``, images in [-1, 1]:
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 
@@ -94,6 +94,15 @@ class Stage(Protocol[StateT]):
 
     def export(self, state: StateT) -> Export:
         """What the next stage, evaluation and translation load."""
+        ...
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A stage that has something to say of how its training ended."""
+
+    def remark(self, metrics: Mapping[str, float]) -> str | None:
+        """What a person should know of the last logged means of its metrics; None: nothing."""
         ...
 
 

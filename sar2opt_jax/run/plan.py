@@ -12,12 +12,14 @@ from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.diffusion import losses, times
 from sar2opt_jax.engine import checkpoint, parallel
-from sar2opt_jax.export import DTYPES, schedule, translator, unet
+from sar2opt_jax.export import DTYPES, input_gain, schedule, translator, unet
 from sar2opt_jax.models.discriminator import Discriminator
+from sar2opt_jax.models.patchgan import PatchGAN
+from sar2opt_jax.models.unet import UNet
 from sar2opt_jax.run.compare import Comparison
 from sar2opt_jax.run.evaluation import check_evaluation, compared, evaluation_settings
 from sar2opt_jax.run.optimizers import DECAYS, Config, learning_rate
-from sar2opt_jax.run.stages import STAGES, patchgan
+from sar2opt_jax.run.stages import DISCRIMINATORS, STAGES, critic, patchgan, trunk_discriminator
 from sar2opt_jax.run.train import Experiment, StagePlan, TrainSettings
 from sar2opt_jax.stages import adversarial
 from sar2opt_jax.translator import KINDS
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 IDENTITY = ("data", "model", "schedule", "stages")
 """The groups of a config that a workdir belongs to; everything else may change when a run is resumed."""
+
+ADDED = {"model": {"input_gain": "none"}, "data": {"radar_jitter": 0.0}}
+"""Settings of these groups that came later, with what runs and exports did that do not have them."""
 
 BASELINES = tuple(name for name, entry in STAGES.items() if entry.kind == "generator")
 
@@ -83,7 +88,7 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
         image_size=data.image_size,
         training_data=training_data,
         evaluation_data=evaluation_data,
-        train_settings=TrainSettings(augment=data.augment, **config.train),
+        train_settings=train_settings(config),
         comparison=comparison,
     )
 
@@ -153,7 +158,7 @@ def teacher_export(config: Config, *, sar_channels: int) -> Export:
     wanted = description(config, "teacher", sar_channels=sar_channels)
     for group in ("model", "schedule", "sar"):
         for key, value in wanted[group].items():
-            if meta[group].get(key) != value:
+            if meta[group].get(key, ADDED.get(group, {}).get(key)) != value:
                 raise ValueError(
                     f"The teacher export {path} has {group}.{key} = {meta[group].get(key)}, "
                     f"this config asks for {value}. Change the config, or train a teacher with it."
@@ -170,11 +175,13 @@ def check(config: Config) -> None:
         _choose(f"{group}.optimizer.decay", config[group].optimizer.decay, DECAYS)
         if config[group].num_steps < 1:
             raise ValueError(f"{group}.num_steps must be at least 1; got {config[group].num_steps}.")
-    _choose("distill.loss", config.distill.loss, losses.CONSISTENCY)
     for group in ("adversarial", *BASELINES):
         _choose(f"{group}.loss", config[group].loss, losses.ADVERSARIAL)
-    _choose("adversarial.real", config.adversarial.real, adversarial.REAL)
-    retention = TrainSettings(augment=config.data.augment, **config.train).retention
+    _check_adversarial(config)
+    _check_distill(config.distill)
+    if not 0 <= config.data.radar_jitter < 1:
+        raise ValueError(f"data.radar_jitter must be at least 0 and below 1; got {config.data.radar_jitter}.")
+    retention = train_settings(config).retention
     keep, save = retention.every_steps, config.train.save_every_steps
     if keep is not None and keep % max(save, 1):
         raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
@@ -184,22 +191,53 @@ def check(config: Config) -> None:
     check_evaluation(config.evaluation)
     noise_schedule = schedule(config.schedule)
     noise_schedule.check_prediction(config.model.prediction)
+    input_gain(config)  # Raises for an unknown one.
     times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)
+    counts = tuple(config.distill.sampling_steps)
+    times.visits(noise_schedule.num_steps, counts, solver_steps=config.distill.solver_steps)
     for steps in config.evaluation.student_steps:
         times.consistency(noise_schedule.num_steps, steps, solver_steps=config.distill.solver_steps)
     for steps in (*config.evaluation.teacher_steps, config.evaluation.original_steps, config.evaluation.figure_steps):
         times.trailing(noise_schedule.num_steps, steps)
-    network = unet(config.model, dtype="float32")
-    sized = Discriminator(unet=network) if "adversarial" in config.stages else network
-    sized.check_image_size(config.data.image_size, config.data.image_size)
-    for name in BASELINES:
-        critic = patchgan(config[name])
-        if name in config.stages:
-            critic.check_image_size(config.data.image_size, config.data.image_size)
+    size = config.data.image_size
+    for network in _networks(config):
+        network.check_image_size(size, size)
     parallel.check_batch_size(
         config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches
     )
     _choose("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
+
+
+def _check_adversarial(config: Config) -> None:
+    settings = config.adversarial
+    _choose("adversarial.real", settings.real, adversarial.REAL)
+    _choose("adversarial.discriminator", settings.discriminator, DISCRIMINATORS)
+    _choose("adversarial.judged_at", settings.judged_at, adversarial.JUDGED_AT)
+    _choose("adversarial.time_weight", settings.time_weight, adversarial.TIME_WEIGHTS)
+    _choose("adversarial.optimizer.decay", settings.optimizer.decay, DECAYS)
+
+
+def _check_distill(settings: Config) -> None:
+    _choose("distill.loss", settings.loss, losses.CONSISTENCY)
+    _choose("distill.reconstruction_loss", settings.reconstruction_loss, losses.RECONSTRUCTION)
+    if not 0 <= settings.sampling_times_share <= 1:
+        raise ValueError(f"distill.sampling_times_share must be 0 to 1; got {settings.sampling_times_share}.")
+    if settings.reconstruction_weight < 0:
+        raise ValueError(f"distill.reconstruction_weight must be at least 0; got {settings.reconstruction_weight}.")
+
+
+def _networks(config: Config) -> list[UNet | Discriminator | PatchGAN]:
+    """Those that the stages train on images of the config's size; making them checks the settings of all others."""
+    networks: list[UNet | Discriminator | PatchGAN] = [unet(config.model, dtype="float32")]
+    of_stages = {name: patchgan(config[name], dtype=config[name].dtype) for name in BASELINES}
+    judges = {"unet": trunk_discriminator, "unet_patches": trunk_discriminator, "patchgan": critic}
+    of_stages["adversarial"] = judges[config.adversarial.discriminator](config)
+    return networks + [network for name, network in of_stages.items() if name in config.stages]
+
+
+def train_settings(config: Config) -> TrainSettings:
+    """What all stages share."""
+    return TrainSettings(augment=config.data.augment, radar_jitter=config.data.radar_jitter, **config.train)
 
 
 def check_workdir(config: Config, workdir: Path) -> None:
@@ -218,7 +256,7 @@ def check_workdir(config: Config, workdir: Path) -> None:
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a config, given as plain JSON, that a workdir belongs to; where the data lie is not part of it."""
-    found = {group: config[group] for group in IDENTITY}
+    found = {group: ADDED[group] | config[group] if group in ADDED else config[group] for group in IDENTITY}
     return found | {"data": {key: value for key, value in found["data"].items() if key != "data_dir"}}
 
 

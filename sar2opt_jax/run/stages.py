@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from sar2opt_jax.export import DTYPES, as_model, schedule, unet
+from sar2opt_jax.export import DTYPES, as_model, input_gain, schedule, unet
 from sar2opt_jax.models.discriminator import Discriminator, from_unet
 from sar2opt_jax.models.init import fresh_params, init_params
 from sar2opt_jax.models.patchgan import PatchGAN
@@ -44,26 +44,76 @@ def _distill(config: Config, sar_channels: int) -> Distill:
 
 
 def _adversarial(config: Config, sar_channels: int) -> Adversarial:
-    module = Discriminator(unet=unet(config.model, dtype=config.distill.dtype))
+    settings = config.adversarial
+    discriminator, init_discriminator = DISCRIMINATORS[settings.discriminator](config, sar_channels)
+    return Adversarial(
+        **_distill_settings(config),
+        discriminator=discriminator,
+        init_discriminator=init_discriminator,
+        discriminator_optimizer=optimizer(settings.optimizer, num_steps=config.distill.num_steps),
+        adversarial_loss=settings.loss,
+        adversarial_weight=settings.weight,
+        real=settings.real,
+        judged_at=settings.judged_at,
+        time_weight=settings.time_weight,
+    )
 
-    def init_discriminator(rng: Array, teacher: Params) -> Params:
+
+Judge = tuple[Callable[..., Array], Callable[[Array, Params], Params]]
+"""A discriminator of the adversarial stage, and what makes its parameters from a key and the teacher's."""
+
+
+def _encoder_judge(config: Config, sar_channels: int) -> Judge:
+    """The teacher's encoder; it is shown the noisy image as the teacher is."""
+    module, gain = trunk_discriminator(config), input_gain(config)
+
+    def discriminator(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
+        return cast(Array, module.apply({"params": params}, gain(x_t, t), t, image, s, sar))
+
+    def init(rng: Array, teacher: Params) -> Params:
         fresh = init_params(module, rng, image_size=config.data.image_size, sar_channels=sar_channels)
         return from_unet(teacher, fresh)
 
-    return Adversarial(
-        **_distill_settings(config),
-        discriminator=lambda params, *inputs: cast(Array, module.apply({"params": params}, *inputs)),
-        init_discriminator=init_discriminator,
-        adversarial_loss=config.adversarial.loss,
-        adversarial_weight=config.adversarial.weight,
-        real=config.adversarial.real,
-    )
+    return discriminator, init
+
+
+def _patch_judge(config: Config, sar_channels: int) -> Judge:
+    """The baselines' discriminator, from scratch, of radar and judged image and, where asked, the noisy one."""
+    shows_noisy, gain = config.adversarial.shows_noisy, input_gain(config)
+    channels = sar_channels + (6 if shows_noisy else 3)
+    patches, init = _patch_discriminator(config, critic(config), channels=channels)
+
+    def discriminator(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
+        del s  # It is told of no time; how noisy x_t is can be seen.
+        shown = (sar, image, gain(x_t, t)) if shows_noisy else (sar, image)
+        return patches(params, jnp.concatenate(shown, axis=-1))
+
+    return discriminator, lambda rng, teacher: init(rng)
+
+
+DISCRIMINATORS: dict[str, Callable[[Config, int], Judge]] = {
+    "unet": _encoder_judge,
+    "unet_patches": _encoder_judge,
+    "patchgan": _patch_judge,
+}
+"""Of the adversarial stage, by ``adversarial.discriminator``."""
+
+
+def trunk_discriminator(config: Config) -> Discriminator:
+    """The discriminator made of the teacher's encoder, with the head that the config asks for."""
+    patches = config.adversarial.discriminator == "unet_patches"
+    return Discriminator(unet=unet(config.model, dtype=config.distill.dtype), patches=patches)
+
+
+def critic(config: Config) -> PatchGAN:
+    """The patch discriminator of the adversarial stage."""
+    return patchgan(config.adversarial, dtype=config.distill.dtype)
 
 
 def _distill_settings(config: Config) -> dict[str, Any]:
     settings = config.distill
     return {
-        "model": as_model(unet(config.model, dtype=settings.dtype)),
+        "model": as_model(unet(config.model, dtype=settings.dtype), config),
         "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
         "schedule": schedule(config.schedule),
         "prediction": config.model.prediction,
@@ -73,13 +123,18 @@ def _distill_settings(config: Config) -> dict[str, Any]:
         "target_decay": settings.target_decay,
         "sigma_data": settings.sigma_data,
         "export_target": settings.export_target,
+        "sampling_times_share": settings.sampling_times_share,
+        "sampling_steps": tuple(settings.sampling_steps),
+        "reconstruction_weight": settings.reconstruction_weight,
+        "reconstruction_loss": settings.reconstruction_loss,
     }
 
 
 def _pix2pix(config: Config, sar_channels: int) -> Pix2Pix:
     settings = config.pix2pix
     model, init_generator = _network(config, settings.dtype, sar_channels=sar_channels)
-    discriminator, init_discriminator = _patch_discriminator(config, settings, channels=sar_channels + 3)
+    judge = patchgan(settings, dtype=settings.dtype)
+    discriminator, init_discriminator = _patch_discriminator(config, judge, channels=sar_channels + 3)
     return Pix2Pix(
         generator=functools.partial(generate, model),
         init_params=init_generator,
@@ -97,8 +152,9 @@ def _cyclegan(config: Config, sar_channels: int) -> CycleGAN:
     model, init_generator = _network(config, settings.dtype, sar_channels=sar_channels)
     # The way back: the optical image is the condition, what comes out has the channels of a radar image.
     backward_model, init_backward = _network(config, settings.dtype, sar_channels=3, out_channels=sar_channels)
-    discriminator, init_discriminator = _patch_discriminator(config, settings, channels=3)
-    _, init_sar_discriminator = _patch_discriminator(config, settings, channels=sar_channels)
+    judge = patchgan(settings, dtype=settings.dtype)
+    discriminator, init_discriminator = _patch_discriminator(config, judge, channels=3)
+    _, init_sar_discriminator = _patch_discriminator(config, judge, channels=sar_channels)
     return CycleGAN(
         generator=functools.partial(generate, model),
         backward=functools.partial(generate, backward_model, channels=sar_channels),
@@ -119,14 +175,15 @@ def _network(
     """The U-Net as a function, and what makes its parameters."""
     network = unet(config.model, dtype=dtype, out_channels=out_channels)
     size = config.data.image_size
-    return as_model(network), functools.partial(init_params, network, image_size=size, sar_channels=sar_channels)
+    init = functools.partial(init_params, network, image_size=size, sar_channels=sar_channels)
+    return as_model(network, config), init
 
 
 def _patch_discriminator(
-    config: Config, settings: Config, *, channels: int
+    config: Config, module: PatchGAN, *, channels: int
 ) -> tuple[PatchDiscriminator, Callable[[Array], Params]]:
-    """The patch discriminator as a function, and what makes its parameters."""
-    module, size = patchgan(settings), config.data.image_size
+    """A patch discriminator as a function, and what makes its parameters."""
+    size = config.data.image_size
     images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
 
     def discriminator(params: Params, images: Array) -> Array:
@@ -135,9 +192,9 @@ def _patch_discriminator(
     return discriminator, lambda rng: fresh_params(module, rng, images)
 
 
-def patchgan(settings: Config) -> PatchGAN:
-    """The patch discriminator of a baseline's group of a config."""
-    return PatchGAN(widths=tuple(settings.discriminator_widths), dtype=DTYPES[settings.dtype])
+def patchgan(settings: Config, *, dtype: str) -> PatchGAN:
+    """The patch discriminator of a group of a config."""
+    return PatchGAN(widths=tuple(settings.discriminator_widths), dtype=DTYPES[dtype])
 
 
 class Entry(NamedTuple):
