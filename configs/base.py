@@ -210,6 +210,7 @@ def _simulated(config: Config) -> None:
     config.distill.optimizer.warmup_steps = 10
     config.adversarial.weight = 0.3  # at 1 the few and large steps of this preset can tear the student apart
     config.adversarial.real = "optical"
+    config.adversarial.discriminator_widths = (32, 64, 128)
     for baseline in (config.pix2pix, config.cyclegan):
         baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
         baseline.dtype = "float32"
@@ -236,6 +237,36 @@ def _sen12_small(config: Config) -> None:
     config.teacher.num_steps = 1_500
     config.distill.num_steps = 200
     config.pix2pix.num_steps = config.cyclegan.num_steps = 1_700
+
+
+def _real_small(config: Config) -> None:
+    """SEN1-2, hundreds of real pairs: 7M parameters, crops of 64, hours on two CPU cores; the student's options on."""
+    _simulated(config)
+    config.data.name = "sen12"
+    config.data.image_size = 64
+    config.data.radar_jitter = 0.05
+    config.model.widths = (32, 64, 128, 192)
+    config.model.attention = (False, False, False, True)
+    config.model.head_width = 16
+    config.model.input_gain = "wiener"
+    config.train.batch_size = 8
+    config.train.preview_every_steps = 1_000
+    config.train.save_every_steps = 1_000
+    config.teacher.num_steps = 6_000
+    config.teacher.optimizer.warmup_steps = 200
+    config.distill.num_steps = 1_500
+    config.distill.optimizer.learning_rate = 3e-4
+    config.distill.optimizer.warmup_steps = 50
+    config.distill.sampling_times_share = 0.5
+    config.distill.reconstruction_weight = 3.0
+    config.adversarial.discriminator = "patchgan"
+    config.adversarial.discriminator_widths = (64, 128, 256)
+    config.adversarial.weight = 0.05
+    config.adversarial.optimizer.learning_rate = 1e-3
+    for baseline in (config.pix2pix, config.cyclegan):
+        baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
+        baseline.discriminator_widths = (64, 128, 256)
+    config.evaluation.num_examples = 128
 
 
 def _smoke(config: Config) -> None:
@@ -266,5 +297,6 @@ PRESETS = {
     "sen12": _sen12,
     "gf3": _gf3,
     "sen12_small": _sen12_small,
+    "real_small": _real_small,
     "smoke": _smoke,
 }
