@@ -98,7 +98,7 @@ def open_dataset(config: Config) -> Prepared:
 
 def train_settings(config: Config) -> TrainSettings:
     """The group ``train``."""
-    return TrainSettings(augment=config.data.augment, **config.train)
+    return TrainSettings(augment=config.data.augment, radar_jitter=config.data.radar_jitter, **config.train)
 
 
 def validation(config: Config, dataset: Prepared, comparison: Comparison) -> Validation:
@@ -154,6 +154,7 @@ def description(config: Config, name: str, dataset: Prepared, *, parent: str | N
         rank=entry.rank,
         unet=unet(config),
         prediction=config.model.prediction,
+        input_gain=config.model.input_gain,
         schedule=schedule(config),
         consistency=consistency if entry.kind == "student" else None,
         radar=ImageFormat.from_json(dataset.image_format("sar")),
