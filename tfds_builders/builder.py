@@ -13,7 +13,9 @@ import tensorflow_datasets as tfds
 
 from tfds_builders import audit, files, finding, splits
 from tfds_builders.bad_files import BadFile, BadFilesError, counted, shown
+from tfds_builders.description import ImageDescription, content_digest
 from tfds_builders.sources import SourceFiles
+from tfds_builders.values import MAX_SHARE, Shares
 
 
 @dataclasses.dataclass(eq=False)
@@ -64,6 +66,16 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """How the files of each kind are read."""
         raise NotImplementedError
 
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """What the values of each kind of image mean."""
+        raise NotImplementedError
+
+    @property
+    def ground_sampling_m(self) -> float | None:
+        """Metres per pixel; None where that is unknown."""
+        return None
+
     def layout(self, path: Path) -> files.Patch | None:
         """The patch in a file, or None for a file that is none of the dataset's."""
         raise NotImplementedError
@@ -78,6 +90,11 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return SourceFiles.of(filter(self._wanted_pair, pairs), bad, root=root, table=self.table)
 
     @property
+    def misfits(self) -> Mapping[str, BadFile]:
+        """Pairs whose images do not belong together, by their ids, each with the file that is named as bad."""
+        return {}
+
+    @property
     def table(self) -> Path | None:
         """The table that names the files, where there is one."""
         return None
@@ -90,6 +107,22 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def scene_key(self, patch: files.Patch) -> tuple[str, str]:
         """What makes two patches belong to one scene: (season or nothing, scene)."""
         return splits.by_location(patch)
+
+    def refusal(self, shares: Mapping[files.Kind, list[Shares]]) -> str | None:
+        """Why images with such values are not to be stored, for each kind and band; None if they may be."""
+        for kind, bands in shares.items():
+            for band, share in enumerate(bands, start=1):
+                if share.equal > MAX_SHARE:
+                    return (
+                        f"{kind}: {share.equal:.1%} of the values of band {band} are {share.value}, expected less than "
+                        f"half of {self.info.full_name}. Nothing was written."
+                    )
+        return None
+
+    def notes(self, facts: Mapping[str, files.Facts], missing: Mapping[files.Kind, int]) -> list[str]:
+        """What its owner is to know, in sentences; ``missing`` counts pixels without a value in their file."""
+        del facts
+        return [f"{kind}: {count:,} pixels have no value in their file" for kind, count in missing.items() if count]
 
     def split_of(self, patch: files.Patch) -> str | None:
         """The split of a patch; None leaves it out."""
@@ -117,8 +150,14 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         pairs = list(filter(self._wanted_pair, pairs))
         source = SourceFiles.of(pairs, bad, root=root, table=self.table)
         self._check_disk(source.bytes)
-        facts, faults = files.check_pairs(pairs, self.formats, processes=self.processes)
-        bad += faults
+        bad += self.misfits.values()
+        pairs = [pair for pair in pairs if pair.patch.id not in self.misfits]
+        checked = files.check_pairs(pairs, self.formats, processes=self.processes)
+        facts = checked.facts
+        shares: dict[files.Kind, list[Shares]] = {kind: tally.shares() for kind, tally in checked.tallies.items()}
+        if (why := self.refusal(shares)) is not None:
+            raise ValueError(why)
+        bad += checked.bad
         if bad and not self.skip_bad:
             raise BadFilesError(bad, root=root)
 
@@ -129,13 +168,20 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             raise ValueError(f"No pairs are left of {root} for {self.info.full_name}: {reasons} bad.")
         left_out = [{"path": shown(path), "reason": reason} for path, reason in sorted(bad)]
         members = self._audited(division.members, facts, left_out)
+        found = statistics(members, facts)
+        for kind, values in found.items():
+            values["values"] = [share.as_json() for share in shares[kind]]
         self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
             scenes=splits.count_scenes(members, self.scene_key),
             rules={"scenes": self.scene_rule, "splits": division.rule},
             source=source.as_json(),
             skip_bad=self.skip_bad,
-            statistics=statistics(members, facts),
+            statistics=found,
+            notes=self.notes(facts, {kind: values["missing"] for kind, values in found.items()}),
             left_out=len(left_out),
+            images={kind: found.as_json() for kind, found in self.descriptions.items()},
+            ground_sampling_m=self.ground_sampling_m,
+            content={name: content(pairs, facts) for name, pairs in members.items()},
         )
         return {name: self._generate_examples(pairs) for name, pairs in members.items()}
 
@@ -211,9 +257,15 @@ def features(formats: Mapping[files.Kind, files.Format]) -> tfds.features.Featur
     return tfds.features.FeaturesDict({**images, **texts})
 
 
+def content(pairs: Sequence[files.Pair], facts: Mapping[str, files.Facts]) -> str:
+    """The digest of the images of some pairs; see ``description.content_digest``."""
+    found = ((pair.patch.id, facts[pair.patch.id]) for pair in pairs)
+    return content_digest((name, images.sar.digest, images.optical.digest) for name, images in found)
+
+
 def statistics(
     members: Mapping[str, Sequence[files.Pair]], facts: Mapping[str, files.Facts]
-) -> dict[str, dict[str, Any]]:
+) -> dict[files.Kind, dict[str, Any]]:
     """Mean and standard deviation of each channel over all splits, of the values 0 .. 255.
 
     With them ``missing``: how many pixels have no value in their file, and are counted with what is stored instead.
@@ -228,3 +280,11 @@ def statistics(
         result[kind] = {"mean": mean.round(3).tolist(), "std": deviation.round(3).tolist()}
         result[kind]["missing"] = sum(image.missing for image in found)
     return result
+
+
+def share_line(kind: str, band: int, share: Mapping[str, Any]) -> str:
+    """How much of a band is clipped and how much is one value, for people; ``share`` as in the statistics."""
+    return (
+        f"{kind} band {band}: {share['below']:.1%} of the values clipped to 0, {share['above']:.1%} to 255; the most "
+        f"frequent stored value is {share['value']}, {share['equal']:.1%} of all"
+    )

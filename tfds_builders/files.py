@@ -24,8 +24,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from tfds_builders import imagery
 from tfds_builders.bad_files import BadFile as BadFile
 from tfds_builders.bad_files import BadFilesError as BadFilesError
+from tfds_builders.description import image_digest
+from tfds_builders.imagery import UNREADABLE
+from tfds_builders.values import Counts, Decoded, Tally, check_varies, counts
 
 Kind = Literal["sar", "optical"]
 KINDS: tuple[Kind, Kind] = ("sar", "optical")
@@ -85,6 +89,15 @@ class Format(Protocol):
         """
         ...
 
+    def decode(self, path: Path) -> Decoded:
+        """The same image, with what is to be known of it before it is used.
+
+        Raises:
+            ValueError: as for ``read``; or all pixels have one value.
+            OSError: it cannot be read.
+        """
+        ...
+
     def stored(self, path: Path) -> Path | bytes | np.ndarray:
         """What is written into the dataset: the file itself, the bytes of an image file, or the array of ``read``."""
         ...
@@ -119,6 +132,14 @@ class EightBit:
                 raise ValueError(self._unlike(image))
             return np.asarray(image).reshape(self.size, self.size, -1)[..., : len(self.mode)]
 
+    def decode(self, path: Path) -> Decoded:
+        """See ``Format``."""
+        image = self.read(path)
+        if not imagery.header(path).plain:
+            raise ValueError("transparent pixels or an orientation tag, which not all decoders obey: save it without")
+        check_varies(image, tuple(f"band {band + 1}" for band in range(image.shape[-1])))
+        return Decoded(image)
+
     def stored(self, path: Path) -> Path | bytes:
         """The file; or a PNG of the first of three equal channels, where a grey image is stored as RGB."""
         with self._open(path) as image:
@@ -150,6 +171,9 @@ class ImageFacts(NamedTuple):
     total: tuple[float, ...]  # of the values 0 .. 255, a channel
     total_square: tuple[float, ...]
     missing: int = 0  # pixels without a value in the file, in any channel
+    digest: bytes = b""  # of shape and values, see `description.image_digest`
+    suspects: tuple[float, ...] = ()  # see `values.Decoded`
+    lowest: float | None = None  # the same
 
 
 class Facts(NamedTuple):
@@ -159,24 +183,36 @@ class Facts(NamedTuple):
     optical: ImageFacts
 
 
-def check_pairs(
-    pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, processes: int = 1
-) -> tuple[dict[str, Facts], list[BadFile]]:
-    """Decodes both images of every pair, the only way to notice a truncated file.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What came out of decoding all pairs.
 
-    Returns:
-        The facts of the good pairs by id, and the files that are not what their format asks for.
+    Attributes:
+        facts: of the good pairs, by id.
+        bad: files that are not what their format asks for.
+        tallies: the stored values of all images that could be decoded.
     """
+
+    facts: dict[str, Facts]
+    bad: list[BadFile]
+    tallies: dict[Kind, Tally]
+
+
+def check_pairs(pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, processes: int = 1) -> Checked:
+    """Decodes both images of every pair, the only way to notice a truncated file."""
     facts: dict[str, Facts] = {}
     bad: list[BadFile] = []
+    tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
     work = [(pair, dict(formats)) for pair in pairs]
     examined = ordered_map(_examine, work, processes=processes)
     bar = tqdm(examined, total=len(pairs), desc="Checking files", unit=" pairs", disable=None)
-    for pair, (found, faults) in zip(pairs, bar, strict=True):
+    for pair, (found, levels, faults) in zip(pairs, bar, strict=True):
         bad += faults
+        for kind, count in levels.items():
+            tallies[kind].add(count)
         if found is not None:
             facts[pair.patch.id] = found
-    return facts, bad
+    return Checked(facts=facts, bad=bad, tallies=tallies)
 
 
 def stored_pairs(
@@ -241,9 +277,11 @@ def _map_chunk(function: Callable[[Item], Result], chunk: Sequence[Item]) -> lis
     return [function(item) for item in chunk]
 
 
-def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, list[BadFile]]:
+def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, dict[Kind, Counts], list[BadFile]]:
     pair, formats = work
-    found, bad = {}, []
+    found: dict[Kind, ImageFacts] = {}
+    levels: dict[Kind, Counts] = {}
+    bad: list[BadFile] = []
     for kind in KINDS:
         path = pair.path(kind)
         try:
@@ -253,14 +291,23 @@ def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, li
             elif size.st_size == 0:
                 bad.append(BadFile(path, "empty, 0 bytes"))
             else:
-                found[kind] = image_facts(formats[kind].read(path))
-        except Image.UnidentifiedImageError:
-            bad.append(BadFile(path, "unreadable: not an image of the expected kind"))
-        except (OSError, SyntaxError) as error:  # what Pillow raises for broken files
-            bad.append(BadFile(path, f"unreadable: {error}"))
-        except (ValueError, Image.DecompressionBombError) as error:
-            bad.append(BadFile(path, str(error)))
-    return (None, bad) if bad else (Facts(**found), bad)
+                decoded = formats[kind].decode(path)
+                levels[kind] = counts(decoded)
+                found[kind] = image_facts(decoded.image)._replace(suspects=decoded.suspects, lowest=decoded.lowest)
+                if (levels[kind].levels > 0).sum(axis=-1).min() < 2:
+                    bad.append(BadFile(path, "a band is stored as one value in all pixels: its range does not fit it"))
+        except UNREADABLE as error:
+            bad.append(BadFile(path, reason(error)))
+    return (None if bad else Facts(**found)), levels, bad
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a file, in words."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "unreadable: not an image of the expected kind"
+    if isinstance(error, ValueError | Image.DecompressionBombError):
+        return str(error)
+    return f"unreadable: {error}"
 
 
 def _stored(work: tuple[Pair, Mapping[Kind, Format]]) -> dict[Kind, Any]:
@@ -279,7 +326,14 @@ def image_facts(values: np.ndarray) -> ImageFacts:
         fingerprint = int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes())
     total = flat.sum(axis=0, dtype=np.float64)
     total_square = np.square(flat, dtype=np.float64).sum(axis=0)
-    return ImageFacts(fingerprint, len(flat), tuple(total.tolist()), tuple(total_square.tolist()), missing)
+    return ImageFacts(
+        fingerprint=fingerprint,
+        pixels=len(flat),
+        total=tuple(total.tolist()),
+        total_square=tuple(total_square.tolist()),
+        missing=missing,
+        digest=image_digest(values),
+    )
 
 
 def _is_grey(image: Image.Image) -> bool:

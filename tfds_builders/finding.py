@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tfds_builders.bad_files import BadFile, shown
 from tfds_builders.files import KINDS, Kind, Layout, Pair, Patch
+from tfds_builders.imagery.formats import SUFFIXES, conversion
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+IMAGE_SUFFIXES = SUFFIXES
 """Of the formats that any dataset here reads; their case does not matter."""
 
 
@@ -74,7 +75,9 @@ def find_pairs(root: Path, layout: Layout) -> tuple[list[Pair], list[BadFile]]:
             elif (meant := _meant(path, layout)) is not None:
                 as_read, suffixes = meant
                 unread[as_read.id, as_read.kind] = path
-                bad.append(BadFile(path, f"{path.suffix} files are not read: convert them to {suffixes}"))
+                how = conversion(path)
+                reason = f"{path.suffix} files are not read: convert them to {suffixes}" + (f"; {how}" if how else "")
+                bad.append(BadFile(path, reason))
             elif stems and not _beside(path, stems):
                 bad.append(BadFile(path, "not an image of this dataset, among its images"))
 

@@ -101,8 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--sar_range", help="what becomes 0 and 255: -25,0 or, a band, '-25,0;-32.5,0' or p2,p98")
     own.add_argument("--sar_scale", help="linear or amplitude values are brought to dB, for which the range then holds")
     own.add_argument("--sar_bands", type=_bands, help="1,2: the bands that become channels (default: all)")
+    own.add_argument("--sar_nodata", type=float, help="-9999: marks pixels without data, where the files do not say so")
     own.add_argument("--optical_range", help="the same for the optical images: 0,3500")
     own.add_argument("--optical_bands", type=_bands, help="4,3,2: those of red, green and blue")
+    own.add_argument("--optical_nodata", type=float, help="0: the same for the optical images")
     own.add_argument("--scene_regex", help=r"'^(\w+)_\d+': finds the scene in a file's name")
     parser.add_argument(
         "--file_format", help=f"{FILE_FORMATS[0]} (default) or {FILE_FORMATS[1]}, which tfds.load asks for"
@@ -124,7 +126,7 @@ def _settings(flags: argparse.Namespace) -> "Settings | None":
         values = {name: getattr(flags, f"{prefix}{name}", None) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
-    sar, optical = (stated(prefix, ("range", "scale", "bands")) for prefix in ("sar_", "optical_"))
+    sar, optical = (stated(prefix, ("range", "scale", "bands", "nodata")) for prefix in ("sar_", "optical_"))
     rest = stated("", ("scene_regex",))
     if not (sar or optical or rest):
         return None

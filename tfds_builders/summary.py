@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from tfds_builders.bad_files import counted, shown
-from tfds_builders.builder import report_path
+from tfds_builders.builder import report_path, share_line
 from tfds_builders.splits import SPLITS
 
 
@@ -31,6 +31,7 @@ def summary(builder: tfds.core.DatasetBuilder) -> str:
     for kind, values in metadata.get("statistics", {}).items():
         mean, deviation = (" ".join(f"{value:.1f}" for value in values[name]) for name in ("mean", "std"))
         lines.append(f"{kind} of 0 .. 255: mean {mean}, standard deviation {deviation}")
+        lines += [share_line(kind, band, share) for band, share in enumerate(values.get("values", ()), start=1)]
     lines += metadata.get("notes", [])
     if (report := report_path(builder)).exists():
         lines += _audit_lines(report)

@@ -35,8 +35,8 @@ def pair_writer(tmp_path, write_image):
 def read(root, processes=1):
     """The pairs, their facts, and the reason for every bad file by its path below the folder."""
     pairs, bad = finding.find_pairs(root, layout)
-    facts, faults = files.check_pairs(pairs, FORMATS, processes=processes)
-    return pairs, facts, {path.relative_to(root).as_posix(): reason for path, reason in bad + faults}
+    checked = files.check_pairs(pairs, FORMATS, processes=processes)
+    return pairs, checked.facts, {path.relative_to(root).as_posix(): reason for path, reason in bad + checked.bad}
 
 
 def test_pairs_are_found_by_id_and_sorted(tmp_path, write_pair):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tfds_builders import files, finding
+from tfds_builders.imagery import formats
 
 SIDE_FILES = (
     "tif.xml tif.aux.xml tif.ovr tif.msk tfw tfwx tifw qml qmd tif.vat.dbf tif.vat.cpg rrd hdr rpb IMD aux prj "
@@ -65,10 +66,11 @@ def test_anything_else_among_images_is_named(touch, name):
 @pytest.mark.parametrize("suffix", [".jp2", ".webp", ".npy", ".bmp", ".img", ".JP2", ".nc", ".zip", ".jpg"])
 def test_image_in_a_format_that_is_not_read_is_named_with_its_partner(touch, suffix):
     root = touch("sar/a.tif", f"optical/a{suffix}")
+    how = f"; {formats.conversion(Path(f'a{suffix}'))}" if suffix not in (".zip", ".jpg") else ""
     assert found(root) == (
         [],
         {
-            f"optical/a{suffix}": f"{suffix} files are not read: convert them to .png or .tif",
+            f"optical/a{suffix}": f"{suffix} files are not read: convert them to .png or .tif{how}",
             "sar/a.tif": f"no optical partner in a format that is read: there is {root}/optical/a{suffix}",
         },
     )

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from tfds_builders import files, splits
 from tfds_builders.bad_files import counted
 from tfds_builders.builder import PairsBuilder, PairsConfig
+from tfds_builders.description import RGB, ImageDescription
 
 
 class Crop(NamedTuple):
@@ -37,6 +38,7 @@ class CollectionConfig(PairsConfig):
     Attributes:
         crop: reads a file's path, None for a file that is none of the collection's.
         size: height and width of its images in pixels.
+        ground_sampling_m: metres per pixel.
         encoding: of its files.
         blocks: how its crops are dealt to the splits.
         homepage: where it comes from.
@@ -46,6 +48,7 @@ class CollectionConfig(PairsConfig):
 
     crop: Callable[[Path], Crop | None] = lambda path: None
     size: int = 256
+    ground_sampling_m: float = 1.0
     encoding: Literal["png", "jpeg"] = "png"
     blocks: splits.Blocks = splits.Blocks()  # noqa: RUF009  frozen
     homepage: str = ""
@@ -125,6 +128,7 @@ _THREE_MOS = CollectionConfig(
     name="three_mos",
     description="The Gaofen-3 part of 3MOS: crops of 256 x 256 pixels with their terrain, 3.5 m a pixel.",
     crop=three_mos,
+    ground_sampling_m=3.5,
     encoding="jpeg",
     homepage="https://github.com/3M-OS/3MOS",
     expected="GF3/sar/sar_1.jpg",
@@ -192,6 +196,16 @@ class Builder(PairsBuilder):
             "sar": files.EightBit(size=size, mode="L", encoding=encoding),
             "optical": files.EightBit(size=size, mode="RGB", encoding=encoding),
         }
+
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """Grey levels of one polarisation, which the collections do not state, and colours."""
+        return {"sar": ImageDescription(bands=("band 1",)), "optical": ImageDescription(bands=RGB)}
+
+    @property
+    def ground_sampling_m(self) -> float:
+        """See ``CollectionConfig``."""
+        return self.collection.ground_sampling_m
 
     @property
     def scene_rule(self) -> str:

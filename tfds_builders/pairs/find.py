@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from tfds_builders import files, finding, splits
 from tfds_builders.bad_files import BadFile, shown
 from tfds_builders.finding import folded
+from tfds_builders.imagery import SUFFIXES
 from tfds_builders.pairs import table
 from tfds_builders.pairs.names import SPLIT_FOLDERS, is_time, same_location
-from tfds_builders.pairs.raster import SUFFIXES
 
 EXPECTED = (
     "the folders sar and optical with the same file names in both (sar/SCENE/NAME.tif with optical/SCENE/NAME.png), "
@@ -153,7 +153,7 @@ def _by_subfolders(pairs: Sequence[files.Pair], bad: list[BadFile]) -> Found:
             sorted_in.add(folders[0])
         else:
             lone[name] = PurePosixPath(name).name if name in seasons else name
-    merged = same_location(set(scenes.values())) | same_location(set(lone.values()))
+    merged = {**same_location(set(scenes.values())), **same_location(set(lone.values()))}
     of = {name: merged.get(scene, scene) for name, scene in (scenes | lone).items()}
 
     named = [

@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builders import files, splits
 from tfds_builders.builder import PairsBuilder, PairsConfig
+from tfds_builders.description import RGB, ImageDescription
 
 PATCH_SIZE = 256
 SEASONS = ("spring", "summer", "fall", "winter")
@@ -68,6 +69,16 @@ class Builder(PairsBuilder):
             "sar": files.EightBit(size=PATCH_SIZE, mode="L"),
             "optical": files.EightBit(size=PATCH_SIZE, mode="RGB"),
         }
+
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """VV and the colours; the collection does not state which dB became which grey level."""
+        return {"sar": ImageDescription(bands=("VV",)), "optical": ImageDescription(bands=RGB)}
+
+    @property
+    def ground_sampling_m(self) -> float:
+        """That of both satellites' products."""
+        return 10.0
 
     @property
     def scene_rule(self) -> str:
