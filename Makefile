@@ -82,19 +82,53 @@ format: env  ## mends style
 	@$(RUN) ruff check --fix .
 	@$(RUN) ruff format .
 
+OLDEST ?= python3.11
+NEWER ?= python3.12
+LOWEST := .venv-lowest
+
+# $(call check-version,PYTHON,MINOR,VARIABLE)
+check-version = @[[ $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == $(2) ]] || { \
+	echo "$(1) is missing or is not Python $(2); name one: make $(MAKECMDGOALS) $(3)=/path/to/python$(2)" >&2; exit 1; }
+
+# Some projects leave the oldest Python behind: where its newest release differs, both pins stand there with a marker.
 .PHONY: constraints
-constraints:  ## makes constraints.txt anew from the newest releases
-	$(check-python)
+constraints:  ## makes constraints.txt anew from the newest releases for Python 3.11 (OLDEST) and 3.12 (NEWER)
+	$(call check-version,$(OLDEST),3.11,OLDEST)
+	$(call check-version,$(NEWER),3.12,NEWER)
 	@set -euo pipefail; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
-	$(PYTHON) -m venv --without-pip "$$fresh"; \
-	pip() { $(PYTHON) -m pip --python "$$fresh/bin/python" --disable-pip-version-check "$$@"; }; \
-	pip install --quiet '.[test]'; \
-	pip freeze --exclude sar2opt-jax > "$$fresh/pins"; \
-	if grep -n ' @ ' "$$fresh/pins" >&2; then echo "These are not names and versions." >&2; exit 1; fi; \
-	{ grep '^#' constraints.txt; cat "$$fresh/pins"; } > "$$fresh/constraints"; \
+	pins() { \
+	  "$$1" -m venv --without-pip "$$fresh/venv-$$2"; \
+	  local pip=("$$1" -m pip --python "$$fresh/venv-$$2/bin/python" --disable-pip-version-check); \
+	  "$${pip[@]}" install --quiet '.[test]'; \
+	  "$${pip[@]}" freeze --exclude sar2opt-jax > "$$fresh/$$2"; \
+	}; \
+	pins $(OLDEST) oldest; pins $(NEWER) newer; \
+	if grep -n ' @ ' "$$fresh/oldest" "$$fresh/newer" >&2; then echo "These are not names and versions." >&2; exit 1; fi; \
+	{ grep '^#' constraints.txt; awk -F == ' \
+	  NR == FNR { oldest[$$1] = $$2; next } \
+	  { newer[$$1] = $$2 } \
+	  END { \
+	    for (name in oldest) \
+	      print name "==" oldest[name] ((name in newer) && newer[name] == oldest[name] ? "" : "; python_version < \"3.12\""); \
+	    for (name in newer) \
+	      if (!(name in oldest) || newer[name] != oldest[name]) print name "==" newer[name] "; python_version >= \"3.12\""; \
+	  }' "$$fresh/oldest" "$$fresh/newer" | LC_ALL=C sort -f; } > "$$fresh/constraints"; \
 	cp "$$fresh/constraints" constraints.txt
+
+# Warnings are no errors here: what the oldest releases call is deprecated in the newest ones of what they need in turn.
+.PHONY: lowest
+lowest:  ## installs the oldest releases that pyproject.toml allows, on Python 3.11 (OLDEST), and runs part of the tests
+	$(call check-version,$(OLDEST),3.11,OLDEST)
+	@echo "Installing the oldest releases into $(LOWEST); this takes a few minutes."
+	@set -euo pipefail; $(OLDEST) -m venv --clear --without-pip $(LOWEST); \
+	grep -oE '"[A-Za-z][A-Za-z0-9_-]*>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u > $(LOWEST)/lowest.txt; \
+	$(OLDEST) -m pip --python $(LOWEST)/bin/python --disable-pip-version-check install --quiet --progress-bar off \
+	  -c $(LOWEST)/lowest.txt -e '.[fast,lpips]' pip hatchling pytest pytest-xdist
+	@$(LOWEST)/bin/python -m pytest -n 2 -o filterwarnings=default tests/cli tests/data tests/engine/checkpoint_test.py \
+	  tests/export_test.py tests/inference_test.py tests/interop tests/main_test.py tests/models tests/report/report_test.py \
+	  tests/stages tests/tfds_builders
 
 .PHONY: clean
 clean:  ## removes the environments and caches; runs/ stays
-	rm -rf $(VENV) $(PARITY) .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) $(PARITY) $(LOWEST) .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import results
 
 if TYPE_CHECKING:
-    from sar2opt_jax.data import pipeline
+    from sar2opt_jax.data import prepared
     from tfds_builders import files
 
 PACKAGES = ("jax", "grain", "isal", "numba", "numpy", "pillow", "tensorflow-datasets", "torch")
@@ -36,7 +36,7 @@ Batches = Callable[..., Iterator[Any]]
 """``batches(image_size=, batch_size=, workers=)``: endless, each on the device when it is returned."""
 
 
-def own_batches(source: "pipeline.Source") -> Batches:
+def own_batches(source: "prepared.Source") -> Batches:
     """The pipeline as a training uses it."""
     import jax
 

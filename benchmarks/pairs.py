@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sar2opt_jax.data import pipeline
-from tfds_builders import files
+from sar2opt_jax.data import prepared
+from tfds_builders import files, finding
 from tfds_builders.prepare import prepare
 from tfds_builders.sen12 import sen12_dataset_builder as sen12
 from tfds_builders.simulated.simulated_dataset_builder import make_scene
@@ -26,7 +26,7 @@ def simulate(folder: Path, *, num_pairs: int) -> None:
 
 def open_pairs(
     *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]
-) -> tuple[pipeline.Source, list[files.Pair]]:
+) -> tuple[prepared.Source, list[files.Pair]]:
     """The training split of ``sen12``, prepared where it is not yet, and its files in the same order.
 
     Args:
@@ -38,8 +38,8 @@ def open_pairs(
         ValueError, OSError: what ``prepare`` and ``open_split`` raise.
     """
     prepare("sen12", data_dir=data_dir, manual_dir=manual_dir)
-    source = pipeline.open_split("sen12", split="train", data_dir=data_dir)
-    found, _ = files.find_pairs(Path(manual_dir), sen12.layout)
+    source = prepared.open_split("sen12", split="train", data_dir=data_dir)
+    found, _ = finding.find_pairs(Path(manual_dir), sen12.layout)
     by_id = {pair.patch.id: pair for pair in found}
     ids = [source[position]["id"].decode() for position in range(len(source))]
     missing = [name for name in ids if name not in by_id]

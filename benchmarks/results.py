@@ -22,11 +22,16 @@ def circumstances(*packages: str) -> dict[str, Any]:
         "hardware": {
             "cpu": _cpu(),
             "machine": platform.machine(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": num_cores(),
         },
         "system": platform.platform(terse=True),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_average() -> float | None:

@@ -20,9 +20,7 @@ def get_base(*, name: str, stages: tuple[str, ...], preset: str) -> Config:
       ValueError: for an unknown preset.
     """
     if preset not in PRESETS:
-        raise ValueError(
-            f"Unknown preset {preset!r}; known: {', '.join(PRESETS)}, as in --config=configs/{name}.py:smoke."
-        )
+        raise ValueError(f"Unknown preset {preset!r}; known: {', '.join(PRESETS)}, as in --config={name}:smoke.")
     config = _paper()
     config.name, config.preset, config.stages = name, preset, stages
     PRESETS[preset](config)
@@ -59,11 +57,13 @@ def _paper() -> Config:
     config.train.mapping = "auto"  # pmap | shard_map | auto: pmap in one process, shard_map in several
     config.train.nonfinite = "stop"  # stop | skip: what a loss or gradient that is not finite does
     config.train.log_every_steps = 100
-    config.train.preview_every_steps = 5_000
+    config.train.preview_every_steps = 5_000  # on images of the validation split
+    config.train.validate_every_steps = 5_000  # losses, PSNR, SSIM and LPIPS on the same images
     config.train.save_every_steps = 5_000
     config.train.keep_checkpoints = 2  # the newest; a full ACD checkpoint of the paper's network is about 3.3 GiB
     config.train.keep_every_steps = config_dict.placeholder(int)  # their multiples stay for good; None: none do
-    config.train.keep_best_metric = config_dict.placeholder(str)  # such as loss/teacher, lower is better; None: none
+    # Such as validation/lpips_alexnet or loss/teacher, as it is in metrics.jsonl; None: none are kept for being best.
+    config.train.keep_best_metric = config_dict.placeholder(str)
     config.train.keep_best_checkpoints = 1  # of the best by keep_best_metric, besides all others that are kept
     config.train.loader_threads = 16
 
@@ -184,6 +184,7 @@ def _simulated(config: Config) -> None:
     config.train.micro_batches = 1
     config.train.log_every_steps = 50
     config.train.preview_every_steps = 300
+    config.train.validate_every_steps = 300
     config.train.save_every_steps = 300
     config.train.loader_threads = 2
     config.teacher.num_steps = 900
@@ -231,6 +232,7 @@ def _smoke(config: Config) -> None:
     config.model.attention = (False, True)
     config.train.log_every_steps = 2
     config.train.preview_every_steps = 4
+    config.train.validate_every_steps = 4
     config.train.save_every_steps = 4
     config.train.batch_size = 4
     config.teacher.num_steps = 8

@@ -1,46 +1,35 @@
 """Carries weights over from diffusers (PyTorch), and back:
 
-    python -m sar2opt_jax.convert --input=DIFFUSERS_FOLDER --output=WORKDIR
-    python -m sar2opt_jax.convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
-    python -m sar2opt_jax.convert --input=WORKDIR --output=DIFFUSERS_FOLDER
+    sar2opt convert --input=DIFFUSERS_FOLDER --output=WORKDIR
+    sar2opt convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
+    sar2opt convert --input=WORKDIR --output=DIFFUSERS_FOLDER
 
 What the input is, it sees for itself: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
-workdir, a stage's directory in it or one checkpoint becomes a folder that UNet2DModel.from_pretrained loads. No number
-changes on the way.
+workdir, a stage's directory in it or one checkpoint becomes a folder that UNet2DModel.from_pretrained loads. Weights
+are copied bit for bit.
 """
 
 import argparse
-import contextlib
-import dataclasses
-import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
-from sar2opt_jax import export as exports
-from sar2opt_jax.engine import checkpoint
-from sar2opt_jax.interop import architecture, diffusers, folder, scheduler, settings, shapes, tensors
-from sar2opt_jax.interop.architecture import Architecture
-from sar2opt_jax.translator import Method
-
-STAGES = ("teacher", "distill", "adversarial")
-"""Those of diffusion models, which is what diffusers can sample."""
+from sar2opt_jax import export, paths
+from sar2opt_jax.cli import cache, start
+from sar2opt_jax.interop import exports, folder, scheduler, tensors
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Flags, then one call."""
-    logging.set_verbosity(logging.ERROR)  # A checkpoint is written and read in dozens of lines otherwise.
+    logging.set_verbosity(logging.ERROR)  # Orbax logs a dozen lines a checkpoint.
     flags = vars(parser().parse_args(arguments))
     source, target = flags.pop("input"), flags.pop("output")
     try:
-        for place in (source, target):
-            if "://" in place:
-                raise ValueError(f"{place} is an address; expected a file or folder of this machine.")
-        for line in convert(Path(source), Path(target), flags=flags):
+        source, target = paths.local_path(source, "--input"), paths.local_path(target, "--output")
+        for line in convert(source, target, flags=flags):
             print(line)
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -50,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     """The flags; None where one is not given."""
     description, _, rest = (__doc__ or "").partition("\n\n")
     parsed = argparse.ArgumentParser(
-        prog="python -m sar2opt_jax.convert",
+        prog=start.program("sar2opt_jax.convert"),
         description=description,
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
     )
     parsed.add_argument("--input", required=True, help="a diffusers folder, a file of weights, or an export")
     parsed.add_argument("--output", required=True, help="a workdir, or a new folder for diffusers")
-    parsed.add_argument("--stage", choices=STAGES, help="what the weights are; of a workdir, which stage to take")
+    stages = tuple(exports.RANKS)
+    parsed.add_argument("--stage", choices=stages, help="what the weights are; of a workdir, which stage to take")
     given = parsed.add_argument_group("for weights of diffusers, where their files do not say it")
     given.add_argument("--discriminator", type=Path, help="the authors' discriminator, a .safetensors file")
     given.add_argument("--head_width", type=_positive, help="channels of an attention head")
@@ -90,87 +80,15 @@ def convert(source: Path, target: Path, *, flags: Mapping[str, Any]) -> list[str
     if not source.exists():
         raise FileNotFoundError(f"--input {source} does not exist.")
     if target.exists() and target.samefile(source):
-        raise ValueError(f"--output {target} is the input; choose another place.")
+        raise ValueError(f"--output {target} is the input; choose another one.")
     files = folder.find(source)
-    return to_diffusers(source, target, flags=flags) if files is None else from_diffusers(files, target, flags=flags)
-
-
-def from_diffusers(files: folder.Files, workdir: Path, *, flags: Mapping[str, Any]) -> list[str]:
-    """Writes weights as a checkpoint of a stage; see ``convert``."""
-    choices = settings.Choices(flags=flags)
-    weights, kinds = read_network(files.weights)
-    if any(name.startswith(f"{diffusers.HEAD}.") for name in weights):
-        raise ValueError(
-            f"{files.weights} holds a discriminator; expected a U-Net as --input, and this as --discriminator."
-        )
-    found = {name: tensor.shape for name, tensor in weights.items()}
-    network, image_size = settings.choose_architecture(files, found, choices)
-    shapes.check_shapes(found, shapes.unet_shapes(network), where=str(files.weights))
-    sampling = settings.choose_sampling(files, choices)
-    export: dict[str, Any] = {"unet": diffusers.to_flax(weights)}
-    lines = [f"Read {files.weights}: {_count(weights)} parameters, {kinds}{_cast(kinds)}."]
-
-    stage = sampling["stage"]
-    critic = flags["discriminator"] or (files.discriminator if stage == "adversarial" else None)
-    if critic is not None:
-        if stage != "adversarial":
-            raise ValueError(f"--discriminator belongs to --stage=adversarial; this is taken for stage {stage!r}.")
-        judging, kinds = read_network(critic)
-        found = {name: tensor.shape for name, tensor in judging.items()}
-        shapes.check_shapes(found, shapes.discriminator_shapes(network), where=str(critic))
-        export["discriminator"] = diffusers.discriminator_to_flax(judging)
-        lines.append(f"Read {critic}: {_count(judging)} parameters, {kinds}{_cast(kinds)}.")
-
-    meta = description(network, image_size=image_size, source=files.weights, **sampling)
-    table = [f"  {name:17} {value}  ({where})" for name, (value, where) in choices.taken.items()]
-    try:
-        check(meta)
-    except ValueError as error:
-        raise ValueError("\n".join([f"{error} These do not fit each other:", *table])) from None
-    with whole_directory(workdir / stage) as place:
-        checkpoint.save_export(place / "checkpoints", export, meta=meta, step=0)
-    tried = f"try it: python -m sar2opt_jax.translate --model={workdir}"
-    return [*lines, *table, f"Wrote {workdir / stage}; {tried}"]
-
-
-def check(meta: Mapping[str, Any]) -> None:
-    """Raises ValueError for a description whose parts do not fit each other."""
-    translator = exports.translator(meta, exports.unet(meta["model"], dtype="float32"))
-    translator.schedule.check_prediction(translator.prediction)
-    translator.timesteps(Method(sampler="lcm" if translator.is_student else "ddim", num_steps=1))
-
-
-def read_network(path: Path) -> tuple[Mapping[str, Any], str]:
-    """The tensors of a network by their names in diffusers, and the types they were stored in."""
-    found, kinds = tensors.read(path)
-    return diffusers.without_prefix(found)[0], kinds
-
-
-def description(
-    network: Architecture,
-    *,
-    image_size: int,
-    source: Path,
-    stage: str,
-    schedule: Mapping[str, Any],
-    prediction: str,
-    consistency: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What is saved beside the export, with the groups of ``build.description``; ``source`` stands for the preset."""
-    model = dataclasses.asdict(network)
-    channels = model.pop("sar_channels")
-    return {
-        "stage": stage,
-        "kind": "teacher" if consistency is None else "student",
-        "model": {name: list(value) if isinstance(value, tuple) else value for name, value in model.items()}
-        | {"prediction": prediction},
-        "schedule": dict(schedule),
-        "consistency": consistency,
-        "sar": {"channels": channels, "scaling": "uint8 0 .. 255 to -1 .. 1"},
-        "data": "unknown",
-        "image_size": image_size,
-        "preset": f"converted from {source.name}",
-    }
+    if files is None:
+        return to_diffusers(source, target, flags=flags)
+    converted, lines = exports.read(files, flags=flags)
+    stage = converted.description.stage
+    with paths.atomic_directory(target / stage) as directory:
+        export.save(directory / "checkpoints", converted)
+    return [*lines, f"Wrote {target / stage}; try it: python -m sar2opt_jax.translate --model={target}"]
 
 
 def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> list[str]:
@@ -178,73 +96,15 @@ def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> lis
     if superfluous := [f"--{name}" for name, value in flags.items() if value is not None and name != "stage"]:
         raise ValueError(f"{source} describes itself: {', '.join(superfluous)} cannot be given with it.")
     try:
-        export, meta, step = checkpoint.load_export(source, stage=flags["stage"])
+        trained = export.load(source, stage=flags["stage"])
     except FileNotFoundError as error:
         folder.refuse_others(source)
         wanted = f"{folder.WEIGHTS}{tensors.SUFFIX}"
         raise FileNotFoundError(f"{source} has no weights of diffusers ({wanted}) either. {error}") from None
-    if exports.kind(meta) == "generator":
-        raise ValueError(
-            f"{source} is a generator (stage {meta['stage']}); expected one of {', '.join(STAGES)}: "
-            "diffusers samples diffusion models alone."
-        )
-    model = meta["model"]
-    network = Architecture(
-        widths=tuple(model["widths"]),
-        blocks_per_level=model["blocks_per_level"],
-        attention=tuple(model["attention"]),
-        head_width=model["head_width"],
-        norm_groups=model["norm_groups"],
-        sar_channels=meta["sar"]["channels"],
-    )
-    unet = diffusers.from_flax(export["unet"])
-    found = {name: tensor.shape for name, tensor in unet.items()}
-    shapes.check_shapes(found, shapes.unet_shapes(network), where=str(source))
-    judge = diffusers.discriminator_from_flax(export["discriminator"]) if "discriminator" in export else None
-    sampling = scheduler.to_config(
-        meta["schedule"],
-        prediction=model["prediction"],
-        consistency=meta["consistency"],
-        version=architecture.VERSION,
-    )
-    with whole_directory(target) as place:
-        config = architecture.to_config(network, image_size=meta["image_size"])
-        folder.write(place, config=config, scheduler=sampling, unet=unet, discriminator=judge)
-    lines = [
-        f"Read {source}: stage {meta['stage']}, step {step}, {_count(unet)} parameters.",
-        f"Wrote {target}: config.json, {folder.WEIGHTS}{tensors.SUFFIX}, scheduler/ ({sampling['_class_name']})"
-        + (f", {folder.DISCRIMINATOR}." if judge is not None else "."),
-        f'In Python: UNet2DModel.from_pretrained("{target}"); its input is the noisy image, then the radar image.',
-    ]
-    sigma_data = (meta["consistency"] or {}).get("sigma_data", scheduler.SIGMA_DATA)
-    if sigma_data != scheduler.SIGMA_DATA:
-        lines.append(
-            f"The student was distilled with sigma_data {sigma_data}, which diffusers cannot be told: "
-            f"its {scheduler.STUDENT_CLASS} has {scheduler.SIGMA_DATA}."
-        )
-    return lines
-
-
-@contextlib.contextmanager
-def whole_directory(target: Path) -> Iterator[Path]:
-    """An empty directory that becomes ``target`` where the block ends well, and is removed where it does not.
-
-    Raises:
-      ValueError: where the target is taken.
-    """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} is there already and not empty; choose another --output, or remove it.")
-    created = [parent for parent in target.parents if not parent.exists()]
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for parent in created:
-            parent.rmdir()
-        raise
+    with paths.atomic_directory(target) as directory:
+        lines = exports.write(directory, trained, source=source)
+    load = f'UNet2DModel.from_pretrained("{target}")'
+    return [*lines, f"The folder is {target}. In Python: {load}; its input is the noisy image, then the radar image."]
 
 
 def _positive(text: str) -> int:
@@ -253,13 +113,11 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _count(found: Mapping[str, Any]) -> str:
-    return f"{sum(tensor.size for tensor in found.values()):,}"
-
-
-def _cast(kinds: str) -> str:
-    return "" if kinds == "float32" else ", cast to float32"
+def run() -> None:
+    """The entry point, of ``sar2opt convert``."""
+    cache.enable()
+    main()
 
 
 if __name__ == "__main__":
-    main()
+    run()

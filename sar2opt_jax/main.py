@@ -1,18 +1,32 @@
-"""Trains and evaluates:  python -m sar2opt_jax.main --config=configs/acd.py[:PRESET] [--workdir=DIR]."""
+"""Trains the stages of a config, then evaluates them:
+
+    sar2opt train --config=acd                                 # the whole paper in small, minutes on a CPU
+    sar2opt train --config=acd:sen12 --workdir=runs/mine       # SEN1-2 at 256 x 256, the paper's network
+    sar2opt train --config=configs/acd.py:smoke --config.train.batch_size=8
+    sar2opt train --config=acd --mode=replay --replay=teacher:1200
+
+The same command resumes a run that was stopped. --mode=replay repeats one step of it and records the loss and gradient
+of each example. From a checkout, `python -m sar2opt_jax.main` does the same as `sar2opt train`.
+"""
 
 import logging
 import sys
-from collections.abc import Sequence
 
 import absl.logging
-import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from sar2opt_jax.engine.checkpoint import SaveError
-from sar2opt_jax.engine.lock import WorkdirError
-from sar2opt_jax.engine.loop import Interrupted
-from sar2opt_jax.run import plan
+from sar2opt_jax.cli import start
+from sar2opt_jax.cli.configs import ConfigParser
+
+EVALUATE = """Evaluates a trained run again, and writes its report:
+
+    sar2opt evaluate --config=acd
+    sar2opt evaluate --config=acd --config.evaluation.num_examples=64 --config.evaluation.student_steps="(1, 4)"
+    sar2opt evaluate --config=acd --config.evaluation.models="('CD=runs/distill-simulated',)"
+
+Existing translations are reused. From a checkout, `python -m sar2opt_jax.main --mode=evaluate` does the same.
+"""
 
 INTERRUPTED_STATUS = 75
 """Exit status of a run that a signal stopped after saving (EX_TEMPFAIL): run the same command again to go on."""
@@ -20,12 +34,18 @@ INTERRUPTED_STATUS = 75
 HEARTBEAT_SECONDS = 30
 """How long one of several processes may be silent before the others take it for dead and leave; JAX waits 100."""
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, a preset after a colon: configs/acd.py:sen12.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A config, a preset after a colon: acd:smoke.")
+flags.FLAGS["config"].parser = ConfigParser()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; default runs/CONFIG-PRESET.")
 _MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "evaluate", "replay"], "train ends with an evaluation; evaluate repeats it."
+    "mode",
+    "train",
+    ["train", "evaluate", "replay"],
+    "train (default) ends with an evaluation; evaluate repeats that alone; replay repeats one training step.",
 )
-_REPLAY = flags.DEFINE_string("replay", None, "STAGE:STEP, for --mode=replay: a step to look at example by example.")
+_REPLAY = flags.DEFINE_string(
+    "replay", None, "For --mode=replay: the step to repeat, STAGE:STEP, such as teacher:1200."
+)
 _MULTIHOST = flags.DEFINE_bool("multihost", False, "One of several processes: initialise jax.distributed.")
 
 
@@ -33,6 +53,15 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    absl.logging.set_verbosity(absl.logging.ERROR)  # The libraries under this package log a lot, at import as well.
+    # Here and not above: --help and wrong flags do not wait seconds for these.
+    import jax
+
+    from sar2opt_jax.engine.checkpoint import SaveError
+    from sar2opt_jax.engine.lock import WorkdirError
+    from sar2opt_jax.engine.loop import Interrupted
+    from sar2opt_jax.run import plan
+
     if _MULTIHOST.value:
         jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     show_log(verbose=jax.process_index() == 0)
@@ -66,24 +95,23 @@ def parse_step(text: str | None) -> tuple[str, int]:
 
 
 def show_log(*, verbose: bool) -> None:
-    """Shows what this package says and only the errors of the libraries under it, some of which say a lot."""
-    absl.logging.set_verbosity(absl.logging.ERROR)
+    """Shows what this package says, on one process of several."""
     logging.getLogger("sar2opt_jax").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags; what is wrong with one, or with the config it names, is said in one sentence."""
-    try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, TypeError) as error:  # The last two: an override without its like.
-        # A config file's own error comes wrapped in a traceback, and stands last.
-        sys.exit(str(error).strip().splitlines()[-1].strip())
-
-
 def run() -> None:
-    """The entry point."""
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse)
+    """The entry point, of ``sar2opt train`` and ``sar2opt evaluate``."""
+    evaluates = "--mode=evaluate" in sys.argv
+    shown = ("config", "workdir", "multihost") if evaluates else ("config", "workdir", "mode", "replay", "multihost")
+    start.run(
+        main,
+        start.Command(
+            module="sar2opt_jax.main",
+            text=EVALUATE if evaluates else __doc__ or "",
+            shown=shown,
+            required=("config",),
+        ),
+    )
 
 
 if __name__ == "__main__":

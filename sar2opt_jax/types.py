@@ -24,8 +24,9 @@ Array = jax.Array
 PyTree = Any
 Params = Mapping[str, Any]
 """Parameters of one network: a nested mapping of arrays."""
-Export = dict[str, Params]
+Networks = dict[str, Params]
 """What a stage hands on: ``{"unet": ...}``, an adversarial stage adds ``"discriminator"``."""
+Export = Networks
 Metrics = dict[str, Array]
 """Scalars by name, such as ``loss/generator``."""
 

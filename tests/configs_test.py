@@ -11,10 +11,10 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from configs.base import PRESETS
+from sar2opt_jax.cli.configs import ConfigParser
+from sar2opt_jax.cli.dispatch import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-# ml_collections loads config files in an old way.
-pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "base")
 
@@ -23,6 +23,7 @@ def load(*arguments: str) -> ConfigDict:
     """The config that a command with these arguments runs."""
     values, command = flags.FlagValues(), ["main", *arguments]
     config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=command)
+    values["config"].parser = ConfigParser()
     for name in ("workdir", "mode"):
         flags.DEFINE_string(name, None, "", flag_values=values)
     left = values(command)
@@ -88,9 +89,7 @@ def test_value_is_overridden():
 def test_unknown_preset_lists_the_known():
     with pytest.raises(flags.IllegalFlagValueError) as caught:
         load("--config=configs/acd.py:huge")
-    assert f"Unknown preset 'huge'; known: {', '.join(PRESETS)}, as in --config=configs/acd.py:smoke." in str(
-        caught.value
-    )
+    assert f"Unknown preset 'huge'; known: {', '.join(PRESETS)}, as in --config=acd:smoke." in str(caught.value)
 
 
 def test_unknown_value_is_refused():
@@ -101,7 +100,9 @@ def test_unknown_value_is_refused():
 def test_readme_commands_name_what_exists():
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    commands = [shlex.split(line, comments=True) for line in lines if "sar2opt_jax.main" in line]
-    assert len(commands) >= 5
-    for words in commands:
-        load(*words[words.index("sar2opt_jax.main") + 1 :])
+    commands = [words for line in lines if (words := shlex.split(line, comments=True))[:1] == ["sar2opt"] != words]
+    trained = [words[2:] for words in commands if words[1] in ("train", "evaluate") and "--help" not in words]
+    assert len(trained) >= 10
+    assert {words[1] for words in commands} == set(COMMANDS)
+    for words in trained:
+        load(*words)

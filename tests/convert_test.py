@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -8,9 +9,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from configs import acd
-from sar2opt_jax import convert
-from sar2opt_jax import export as exports
-from sar2opt_jax.engine import checkpoint
+from sar2opt_jax import convert, export
+from sar2opt_jax.engine import networks
 from sar2opt_jax.interop import tensors
 from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.run import plan
@@ -19,6 +19,15 @@ REFERENCE = Path(__file__).parent / "interop" / "reference"
 WEIGHTS = REFERENCE / "diffusion_pytorch_model.safetensors"
 DISCRIMINATOR = REFERENCE / "discriminator.safetensors"
 TINY = ("--head_width=4", "--norm_groups=2")  # What the tensors of the reference do not tell.
+
+
+class UnknownData:
+    """A prepared dataset that says nothing of its images but their number of bands."""
+
+    name, version, fingerprint, ground_sampling_m = "unknown", None, None, None
+
+    def image_format(self, kind):
+        return {"bands": ["band 1"] if kind == "sar" else ["red", "green", "blue"]}
 
 
 def command(source: Path | str, target: Path, *flags: str) -> None:
@@ -45,12 +54,12 @@ def changed(tmp_path: Path, source: Path = WEIGHTS, **changes) -> Path:
 def test_networks_answer_as_in_torch(tmp_path):
     command(REFERENCE, tmp_path / "run")
     answers = np.load(REFERENCE / "answers.npz")
-    export, meta, _ = checkpoint.load_export(tmp_path / "run")
-    unet = exports.unet(meta["model"], dtype="float32")
+    loaded = export.load(tmp_path / "run")
+    unet = loaded.description.unet.make()
     x_t, t, x_hat, s, sar = (answers[name] for name in ("x_t", "t", "x_hat", "s", "sar"))
     for module, params, inputs, name in (
-        (unet, export["unet"], (x_t, t, sar), "prediction"),
-        (Discriminator(unet=unet), export["discriminator"], (x_t, t, x_hat, s, sar), "logits"),
+        (unet, loaded.networks["unet"], (x_t, t, sar), "prediction"),
+        (Discriminator(unet=unet), loaded.networks["discriminator"], (x_t, t, x_hat, s, sar), "logits"),
     ):
         found = jax.jit(module.apply)({"params": params}, *inputs)
         scale = np.abs(answers[name]).max()
@@ -71,25 +80,27 @@ def test_there_and_back_is_the_same_folder_bit_for_bit(tmp_path):
             assert back.keys() == wanted.keys()
             assert all(back[key].tobytes() == wanted[key].tobytes() for key in wanted), name
     command(tmp_path / "back", tmp_path / "again")
-    first, second = (checkpoint.load_export(tmp_path / name) for name in ("run", "again"))
-    assert first[1:] == second[1:]
-    jax.tree.map(np.testing.assert_array_equal, first[0], second[0])
+    first, second = (export.load(tmp_path / name) for name in ("run", "again"))
+    assert first.description == second.description
+    jax.tree.map(np.testing.assert_array_equal, first.networks, second.networks)
 
 
 def test_the_description_is_that_of_a_run(tmp_path):
     command(REFERENCE, tmp_path / "run", "--schedule=cosine")
-    _, meta, step = checkpoint.load_export(tmp_path / "run")
+    about = export.load(tmp_path / "run").description
     config = acd.get_config("sen12")
     with config.unlocked():
         config.model.update({"widths": (4, 8, 8), "attention": (False, True, False), "prediction": "v"})
         config.model.update({"head_width": 4, "norm_groups": 2})
         config.schedule.update({"name": "cosine", "rescale_zero_snr": True})
         config.data.image_size = 16
-    expected = plan.description(config, "adversarial", sar_channels=1)
-    source = {"data": "unknown", "preset": "converted from diffusion_pytorch_model.safetensors"}
-    assert meta.pop("saved_by")["digests"]
-    assert meta == expected | source | {"step": 0, "progress": {}}
-    assert step == 0
+    expected = plan.description(config, "adversarial", UnknownData())
+    for name in ("stage", "kind", "rank", "unet", "prediction", "schedule", "consistency", "image_size", "radar"):
+        assert getattr(about, name) == getattr(expected, name), name
+    assert (about.step, about.parent, about.dataset.name) == (0, None, "unknown")
+    assert about.preset == "converted from diffusion_pytorch_model.safetensors"
+    command(WEIGHTS, tmp_path / "other", *TINY, "--stage=teacher")
+    assert export.load(tmp_path / "other").description.recipe != about.recipe
 
 
 def test_a_converted_teacher_is_one_for_the_next_stage(tmp_path):
@@ -99,16 +110,16 @@ def test_a_converted_teacher_is_one_for_the_next_stage(tmp_path):
     config.model.head_width, config.model.norm_groups = 4, 2
     config.model.prediction, config.schedule.rescale_zero_snr = "v", True
     config.teacher.export = str(tmp_path / "run")
-    export = plan.teacher_export(config, sar_channels=1)
-    state = plan.STAGES["distill"].make(config, 1).init(jax.random.key(0), export)
+    teacher = plan.given_teacher(config, UnknownData())
+    state = plan.STAGES["distill"].make(config, 1).init(jax.random.key(0), teacher.networks)
     np.testing.assert_array_equal(state.teacher["conv_in"]["bias"], load_file(WEIGHTS)["conv_in.bias"])
 
 
 def test_stages_share_a_workdir_and_are_told_apart(tmp_path):
     command(REFERENCE, tmp_path / "run")
     command(WEIGHTS, tmp_path / "run", "--stage=teacher")
-    assert exports.load_model(tmp_path / "run").translator.is_student
-    assert not exports.load_model(tmp_path / "run", stage="teacher").translator.is_student
+    assert export.load(tmp_path / "run").translator.is_student
+    assert not export.load(tmp_path / "run", stage="teacher").translator.is_student
     command(tmp_path / "run", tmp_path / "back", "--stage=teacher")
     assert not (tmp_path / "back" / "discriminator.safetensors").exists()
     assert json.loads((tmp_path / "back/scheduler/scheduler_config.json").read_text())["_class_name"] == "DDIMScheduler"
@@ -128,7 +139,7 @@ def test_a_lone_file_takes_flags_and_defaults_and_says_which(tmp_path, capsys):
         ("image_size", "256", "the default, for no file says it; --image_size changes it"),
     ):
         assert said[name].endswith(f" {value}  ({where})")
-    translator = exports.load_model(tmp_path / "run").translator
+    translator = export.load(tmp_path / "run").translator
     assert (translator.prediction, translator.solver_steps) == ("x_0", 25)
 
 
@@ -145,7 +156,7 @@ def test_half_precision_and_a_prefix_are_taken(tmp_path, capsys):
     save_file(half, tmp_path / "half.safetensors")
     command(tmp_path / "half.safetensors", tmp_path / "run", *TINY)
     assert ", float16, cast to float32." in capsys.readouterr().out
-    params = exports.load_model(tmp_path / "run").params
+    params = export.load(tmp_path / "run").params
     np.testing.assert_array_equal(params["conv_in"]["bias"], half["module.conv_in.bias"].astype(np.float32))
 
 
@@ -153,9 +164,9 @@ def test_a_discriminator_is_taken_with_its_network(tmp_path):
     flags = (*TINY, "--stage=adversarial", f"--discriminator={DISCRIMINATOR}")
     lone = Path(shutil.copy(WEIGHTS, tmp_path / "lone.safetensors"))
     command(lone, tmp_path / "run", *flags)
-    export, _, _ = checkpoint.load_export(tmp_path / "run")
+    loaded = export.load(tmp_path / "run").networks
     head = load_file(DISCRIMINATOR)["head.8.weight"]
-    np.testing.assert_array_equal(export["discriminator"]["head"]["logit"]["kernel"], head.T)
+    np.testing.assert_array_equal(loaded["discriminator"]["head"]["logit"]["kernel"], head.T)
     assert "holds a discriminator; expected a U-Net as --input" in refused(DISCRIMINATOR, tmp_path / "other")
     assert "belongs to --stage=adversarial; this is taken for stage 'teacher'" in refused(
         lone, tmp_path / "other", *TINY, flags[-1]
@@ -216,10 +227,10 @@ def test_damage_to_what_was_converted_is_noticed(tmp_path):
 
 def test_what_is_there_is_never_overwritten(tmp_path):
     command(REFERENCE, tmp_path / "run")
-    assert "adversarial is there already and not empty" in refused(REFERENCE, tmp_path / "run")
+    assert "adversarial exists and is not an empty directory" in refused(REFERENCE, tmp_path / "run")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine.txt").touch()
-    assert "folder is there already and not empty" in refused(tmp_path / "run", tmp_path / "folder")
+    assert "folder exists and is not an empty directory" in refused(tmp_path / "run", tmp_path / "folder")
     assert "is the input; choose another place" in refused(tmp_path / "run", tmp_path / "run")
 
 
@@ -231,7 +242,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(tensors, "write", half)
-    monkeypatch.setattr(checkpoint, "save_export", half)
+    monkeypatch.setattr(networks, "save", half)
     assert "No space left on device" in refused(tmp_path / "run", tmp_path / "new" / "back")
     assert "No space left on device" in refused(REFERENCE, tmp_path / "other")
     assert "No space left on device" in refused(REFERENCE, tmp_path / "run", "--stage=teacher")
@@ -265,9 +276,10 @@ def test_flags_that_would_do_nothing_are_refused(tmp_path):
 
 def test_a_sigma_data_that_diffusers_cannot_be_told_is_said(tmp_path, capsys):
     command(REFERENCE, tmp_path / "run")
-    export, meta, _ = checkpoint.load_export(tmp_path / "run")
-    meta["consistency"]["sigma_data"] = 0.4
-    checkpoint.save_export(tmp_path / "other", export, meta=meta, step=7)
+    loaded = export.load(tmp_path / "run")
+    consistency = dataclasses.replace(loaded.description.consistency, sigma_data=0.4)
+    about = dataclasses.replace(loaded.description, consistency=consistency, step=7)
+    export.save(tmp_path / "other", dataclasses.replace(loaded, description=about))
     command(tmp_path / "other", tmp_path / "back")
     said = capsys.readouterr().out
     assert "step 7" in said
@@ -276,9 +288,9 @@ def test_a_sigma_data_that_diffusers_cannot_be_told_is_said(tmp_path, capsys):
 
 def test_a_generator_is_refused(tmp_path):
     command(REFERENCE, tmp_path / "run")
-    export, meta, _ = checkpoint.load_export(tmp_path / "run")
-    meta |= {"stage": "pix2pix", "kind": "generator", "consistency": None}
-    checkpoint.save_export(tmp_path / "other", export, meta=meta, step=7)
+    loaded = export.load(tmp_path / "run")
+    about = dataclasses.replace(loaded.description, stage="pix2pix", kind="generator", consistency=None)
+    export.save(tmp_path / "other", dataclasses.replace(loaded, description=about))
     message = refused(tmp_path / "other", tmp_path / "back")
     assert "is a generator (stage pix2pix); expected one of teacher, distill, adversarial" in message
     assert not (tmp_path / "back").exists()

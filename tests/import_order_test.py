@@ -17,14 +17,17 @@ ROWS: dict[str, tuple[str, ...]] = {
     "data": ("types", "paths"),
     "metrics": ("types", "paths"),
     "engine": ("types", "paths"),
-    "export": ("types", "paths", "diffusion", "models", "translator", "engine.checkpoint"),
-    "interop": ("types", "paths"),
-    "evaluation": ("types", "paths", "data.scaling", "translator", "metrics", "engine.parallel"),
+    "description": ("types", "diffusion", "models", "translator", "__version__"),
+    "export": ("types", "paths", "translator", "description", "engine.networks"),
+    "interop": ("types", "paths", "translator", "description", "export"),
+    "evaluation": ("types", "paths", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
     "report": ("types", "paths", "data.scaling", "metrics", "evaluation"),
-    "scene": ("types", "paths", "data.scaling", "translator", "export"),
+    "scene": ("types", "paths", "data.scaling", "translator", "description", "export"),
+    "inference": ("types", "paths", "data.scaling", "translator", "description", "export", "interop"),
 }
-ROWS["run"] = (*ROWS, "tfds_builders")
-COMMANDS = ("paths", "run", "export", "scene", "interop", "translator", "data.scaling", "engine")
+ROWS["run"] = (*(name for name in ROWS if name != "inference"), "tfds_builders")
+ROWS["cli"] = ("__version__",)
+COMMANDS = tuple(name for name in ROWS if name not in ("models", "stages", "metrics"))
 ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)
 """What each package, or module outside a package, may import; modules of one package may import each other."""
 PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")

@@ -1,9 +1,12 @@
 """A whole run of the smoke preset: all stages, the report, a rerun, a second run on its teacher, a translation."""
 
 import csv
+import fcntl
 import json
+import logging
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -12,11 +15,12 @@ import pytest
 from PIL import Image
 
 from configs.base import get_base
-from sar2opt_jax import export as exports
-from sar2opt_jax import main, translate
+from sar2opt_jax import export, inference, main, translate
+from sar2opt_jax.cli.start import parse
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.engine.parallel import DataParallel
-from sar2opt_jax.main import parse, parse_step
+from sar2opt_jax.inference import ImageTranslator
+from sar2opt_jax.main import parse_step
 from sar2opt_jax.run import plan
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Batch
@@ -53,14 +57,18 @@ def finished(data_dir, tmp_path_factory):
     return workdir
 
 
-def steps_of(workdir, stage):
+def steps_of(workdir, stage, *, of="skipped_steps"):
+    """The steps at which a metric was logged; training logs how many steps it skipped."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [line["step"] for line in lines if line["stage"] == stage]
+    return [line["step"] for line in lines if line["stage"] == stage and of in line]
 
 
 def test_run_leaves_metrics_previews_checkpoints_and_a_report(finished):
     assert steps_of(finished, "teacher") == [2, 4, 6, 8]
     assert steps_of(finished, "adversarial") == [2, 4]
+    for metric in ("loss/teacher", "psnr", "ssim", "lpips_alexnet"):
+        assert steps_of(finished, "teacher", of=f"validation/{metric}") == [4, 8]
+    assert steps_of(finished, "adversarial", of="validation/loss/discriminator") == [4]
     assert {path.name for path in (finished / "previews").iterdir()} == {
         "teacher_0000004.png",
         "teacher_0000008.png",
@@ -79,8 +87,8 @@ def test_run_leaves_metrics_previews_checkpoints_and_a_report(finished):
 def test_losses_are_finite_and_the_teacher_was_trained(finished):
     last = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
     assert all(np.isfinite(value) for key, value in last.items() if key != "stage")
-    teacher, student = (exports.load_model(finished, stage=stage) for stage in ("teacher", "adversarial"))
-    assert teacher.meta["step"] == 8
+    teacher, student = (export.load(finished, stage=stage) for stage in ("teacher", "adversarial"))
+    assert teacher.description.step == 8
     assert student.translator.is_student and not teacher.translator.is_student
     assert np.abs(teacher.params["conv_in"]["kernel"] - student.params["conv_in"]["kernel"]).max() > 0
 
@@ -102,8 +110,8 @@ def test_given_teacher_replaces_the_first_stage(finished, data_dir, tmp_path):
 def test_translate_takes_a_run(finished, tmp_path):
     speckle = np.random.default_rng(0).integers(0, 256, (45, 50), np.uint8)
     Image.fromarray(speckle).save(tmp_path / "sar.png")
-    planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
-    failed = translate.translate(exports.load_model(finished), planned, sampler=None, steps=1, seed=0)
+    planned, _ = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
+    failed = translate.translate(inference.load(finished), planned, sampler=None, steps=1, seed=0)
     assert failed == {}
     with Image.open(tmp_path / "optical.png") as optical:
         assert (optical.size, optical.mode) == ((50, 45), "RGB")
@@ -120,8 +128,9 @@ def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
     with (tmp_path / "run" / "report" / "results.csv").open() as file:
         rows = [(row["network"], row["sampler"], row["steps"]) for row in csv.DictReader(file)]
     assert rows[1:] == [(name, "direct", "1")]
-    model = exports.load_model(tmp_path / "run")
-    assert (model.translator.kind, model.meta["stage"], model.meta["kind"]) == ("generator", name, "generator")
+    model = export.load(tmp_path / "run")
+    about = model.description
+    assert (model.translator.kind, about.stage, about.kind) == ("generator", name, "generator")
     assert [contender.name for contender in experiment.comparison.contenders()] == [name]
     # What a preview shows is what a translation gives.
     sar = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32)
@@ -130,10 +139,10 @@ def test_baseline_is_trained_evaluated_and_translates(name, data_dir, tmp_path):
     shown = experiment.plans[0].translate({"unet": model.params}, sar, rngs[0])
     np.testing.assert_allclose(translated, shown, atol=1e-6)
     Image.fromarray(to_uint8(sar[0, :, :, 0])).save(tmp_path / "sar.png")
-    planned = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
-    assert translate.translate(model, planned, sampler=None, steps=None, seed=0) == {}
+    planned, _ = translate.plan(tmp_path / "sar.png", tmp_path / "optical.png")
+    assert translate.translate(ImageTranslator(model), planned, sampler=None, steps=None, seed=0) == {}
     with pytest.raises(ValueError, match="A one-step generator takes 1 step; got 4"):
-        translate.translate(model, planned, sampler=None, steps=4, seed=0)
+        translate.translate(ImageTranslator(model), planned, sampler=None, steps=4, seed=0)
 
 
 def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished, data_dir, tmp_path):
@@ -142,7 +151,7 @@ def test_baseline_is_compared_with_a_given_teacher_and_owes_it_nothing(finished,
     assert [plan.name for plan in experiment.plans] == ["pix2pix"]
     assert {contender.name for contender in experiment.comparison.contenders()} == {"teacher"}
     objective, rng = experiment.plans[0].objective, jax.random.key(0)
-    given, alone = (objective.init(rng, export) for export in (experiment.teacher_export, None))
+    given, alone = (objective.init(rng, start) for start in (experiment.teacher.networks, None))
     jax.tree.map(np.testing.assert_array_equal, given, alone)
 
 
@@ -212,7 +221,7 @@ def test_run_keeps_the_checkpoints_that_its_config_names(data_dir, tmp_path, cap
     with caplog.at_level("INFO", logger="sar2opt_jax"):
         plan.experiment(config, workdir=str(tmp_path / "run")).train()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    best = min(lines, key=lambda line: line["loss/teacher"])["step"]
+    best = min((line for line in lines if "loss/teacher" in line), key=lambda line: line["loss/teacher"])["step"]
     kept = {int(entry.name) for entry in (tmp_path / "run" / "teacher" / "checkpoints").iterdir()}
     assert kept == {4, 8, best}
     assert f"the best checkpoint so far is that of step {best}." in caplog.text
@@ -259,6 +268,24 @@ def test_missing_data_is_refused_with_the_way_out(tmp_path):
         plan.experiment(config, workdir=str(tmp_path / "run"))
 
 
+def test_second_of_two_first_runs_waits_for_the_dataset_and_says_so(data_dir, tmp_path, caplog, monkeypatch):
+    made, folder = Path(data_dir) / "simulated" / "tiny", tmp_path / "data" / "simulated" / "tiny"
+    info = plan.logger.info
+
+    def first_finishes(sentence, *values):
+        info(sentence, *values)
+        if "is being prepared" in sentence:
+            shutil.copytree(made / "1.0.0", folder / "1.0.0")
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(plan.logger, "info", first_finishes)
+    folder.mkdir(parents=True)
+    with (folder / ".lock").open("w") as lock, caplog.at_level(logging.INFO):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        plan.experiment(smoke(str(tmp_path / "data")), workdir=str(tmp_path / "run"))
+    assert "simulated/tiny is being prepared in" in caplog.text and "waiting until it is done" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
@@ -267,7 +294,6 @@ def test_missing_data_is_refused_with_the_way_out(tmp_path):
         ("--nope", "Unknown command line flag 'nope'"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 def test_bad_flag_is_one_sentence(flag, message, monkeypatch):
     given = [flag] if flag.startswith("--config=") else ["--config=configs/acd.py:smoke", flag]
     monkeypatch.setattr(sys, "argv", ["main", *given])  # ml_collections looks for overrides there.

@@ -1,15 +1,17 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import app, flags
 from absl.testing import flagsaver
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from sar2opt_jax import export as exports
-from sar2opt_jax import translate
+from sar2opt_jax import inference, translate
+from sar2opt_jax.description import ImageFormat
 from sar2opt_jax.diffusion.schedule import make_schedule
+from sar2opt_jax.inference import ImageTranslator
 from sar2opt_jax.translator import Translator
 from sar2opt_jax.types import Array, Params
 
@@ -29,11 +31,21 @@ def noise(params: Params, x_t: Array, t: Array, sar: Array) -> Array:
     return 0.3 * params["gain"] * x_t
 
 
-def model(network=grey, *, student: bool = False, channels: int = 1) -> exports.LoadedModel:
+def model(
+    network=grey,
+    *,
+    student: bool = False,
+    radar: ImageFormat = ImageFormat(bands=("VV",)),  # noqa: B008
+) -> ImageTranslator:
     schedule = make_schedule("cosine", num_steps=100)
     translator = Translator(model=network, schedule=schedule, prediction="x_0", solver_steps=50 if student else None)
-    meta = {"sar": {"channels": channels}}
-    return exports.LoadedModel(translator=translator, params={"gain": np.float32(1)}, meta=meta, size_multiple=MULTIPLE)
+    trained = SimpleNamespace(
+        description=SimpleNamespace(radar=radar),
+        translator=translator,
+        params={"gain": np.float32(1)},
+        size_multiple=MULTIPLE,
+    )
+    return ImageTranslator(trained)
 
 
 def random_sar(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -51,8 +63,8 @@ def read(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-def command(monkeypatch, source: Path, target: Path, *, loaded: exports.LoadedModel, **settings) -> None:
-    monkeypatch.setattr(exports, "load_model", lambda path, stage=None: loaded)
+def command(monkeypatch, source: Path, target: Path, *, loaded: ImageTranslator, **settings) -> None:
+    monkeypatch.setattr(inference, "load", lambda path, stage=None: loaded)
     values = {"model": "run", "input": str(source), "output": str(target), **settings}
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
@@ -66,18 +78,6 @@ def test_an_image_of_any_size_is_translated_pixel_by_pixel(monkeypatch, tmp_path
     source, target = save(tmp_path / "sar.png", sar), tmp_path / "new" / "optical.png"
     command(monkeypatch, source, target, loaded=model(), steps=1)
     np.testing.assert_array_equal(read(target), np.stack([sar] * 3, axis=-1))
-
-
-def test_what_lies_beyond_the_border_is_the_mirror_image():
-    seen = []
-
-    def run(sar: np.ndarray) -> Array:
-        seen.append(sar)
-        return jnp.zeros((*sar.shape[:3], 3))
-
-    sar = random_sar(6, 8)[..., None].astype(np.float32)
-    assert translate.translate_image(run, sar, multiple=MULTIPLE).shape == (6, 8, 3)
-    np.testing.assert_array_equal(seen[0][0, :, :, 0], np.pad(sar[..., 0], ((0, 2), (0, 0)), mode="reflect"))
 
 
 def test_a_folder_is_translated_to_a_folder_with_the_same_names(monkeypatch, tmp_path, capsys):
@@ -140,30 +140,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(monkeypatch, tmp_path):
     np.testing.assert_array_equal(read(target), 0)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
-def test_grey_stored_in_another_mode_is_read_as_grey(tmp_path, mode):
-    sar = random_sar(5, 6)
-    path = tmp_path / "sar.png"
-    Image.fromarray(sar).convert(mode).save(path)
-    np.testing.assert_allclose(translate.read_sar(path)[..., 0], sar / 127.5 - 1, atol=1e-6)
-
-
-def test_transparent_images_are_refused(tmp_path):
-    pixels = np.stack([random_sar(4, 4), np.full((4, 4), 128, np.uint8)], axis=-1)
-    with pytest.raises(ValueError, match="transparent"):
-        translate.read_sar(save(tmp_path / "alpha.png", pixels))
-    Image.fromarray(random_sar(4, 4) // 2).save(tmp_path / "key.png", transparency=int(random_sar(4, 4)[0, 0] // 2))
-    with pytest.raises(ValueError, match="transparent"):
-        translate.read_sar(tmp_path / "key.png")
-
-
-def test_text_beside_the_pixels_does_no_harm(tmp_path):
-    info = PngImagePlugin.PngInfo()
-    info.add_text("Software", "anything")
-    path = save(tmp_path / "sar.png", random_sar(4, 4), pnginfo=info)
-    assert translate.read_sar(path).shape == (4, 4, 1)
-
-
 def test_the_input_is_never_overwritten(monkeypatch, tmp_path):
     source = save(tmp_path / "in" / "sar.png", random_sar(8, 8))
     before = source.read_bytes()
@@ -178,7 +154,7 @@ def test_the_input_is_never_overwritten(monkeypatch, tmp_path):
     ("source", "target", "message"),
     [
         ("absent.png", "out.png", "absent.png does not exist"),
-        ("empty", "out", "empty is a folder without PNG files"),
+        ("empty", "out", "empty is a folder without PNG, JPEG or TIFF files"),
         ("in", "in/a.png", "is a folder, so --output must be one too"),
         ("in/a.png", "out.tif", "must end in .png"),
     ],
@@ -206,10 +182,28 @@ def test_methods_that_do_not_fit_are_refused(monkeypatch, tmp_path, settings, me
     assert not (tmp_path / "out.png").exists()
 
 
-def test_a_model_of_several_sar_channels_is_refused(monkeypatch, tmp_path):
+def test_a_grey_image_for_a_model_of_several_bands_is_refused(monkeypatch, tmp_path):
     source = save(tmp_path / "sar.png", random_sar(8, 8))
-    with pytest.raises(SystemExit, match="takes 2 SAR channels; a grey PNG file holds one"):
-        command(monkeypatch, source, tmp_path / "out.png", loaded=model(channels=2))
+    with pytest.raises(SystemExit, match="it has one grey band; the network takes 2: VV, VH"):
+        command(monkeypatch, source, tmp_path / "out.png", loaded=model(radar=ImageFormat(bands=("VV", "VH"))))
+
+
+def test_what_is_skipped_in_a_folder_is_said(monkeypatch, tmp_path, capsys):
+    save(tmp_path / "in" / "a.jpg", random_sar(8, 8), format="JPEG", quality=100)
+    (tmp_path / "in" / "notes.txt").write_text("")
+    (tmp_path / "in" / "more").mkdir()
+    command(monkeypatch, tmp_path / "in", tmp_path / "out", loaded=model(), steps=1)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png"}
+    said = capsys.readouterr().out
+    assert "Skipped 2 in" in said and "that are no PNG, JPEG or TIFF files: more, notes.txt." in said
+
+
+def test_two_sources_of_one_output_are_refused(monkeypatch, tmp_path):
+    save(tmp_path / "in" / "a.png", random_sar(8, 8))
+    save(tmp_path / "in" / "a.jpg", random_sar(8, 8), format="JPEG")
+    with pytest.raises(SystemExit, match=r"a\.jpg and .*a\.png would both be translated to"):
+        command(monkeypatch, tmp_path / "in", tmp_path / "out", loaded=model())
+    assert not (tmp_path / "out").exists()
 
 
 def test_arguments_without_a_flag_are_refused():

@@ -17,6 +17,12 @@ from tqdm import tqdm
 from tfds_builders import splits as rules
 from tfds_builders.files import KINDS, Facts, Format, Kind, Pair, ordered_map
 
+CANNOT_SEE = (
+    "ground shared by images that overlap by a half or less, that are turned or mirrored, or that were taken in "
+    "another season or by another sensor, where their scenes have different names"
+)
+"""What an audit that is clean says nothing about."""
+
 MAX_DISTANCE = 8
 """Bits of 64 in which the hashes of candidates may differ; of unrelated images some 32 do."""
 MIN_CORRELATION = 0.8
@@ -74,6 +80,7 @@ class Audit:
         return {
             "clean": self.clean,
             **dataclasses.asdict(self),
+            "cannot_see": CANNOT_SEE,
             "rule": {"hash_bits": 64, "max_distance": MAX_DISTANCE, "min_correlation": MIN_CORRELATION},
         }
 
@@ -107,6 +114,7 @@ def audit(
     formats: Mapping[Kind, Format],
     *,
     processes: int = 1,
+    scene_key: rules.SceneKey = rules.by_location,
 ) -> Audit:
     """Compares the splits with each other.
 
@@ -115,11 +123,8 @@ def audit(
         facts: of every pair, by id.
         formats: how to read the images of candidates.
         processes: how many look at candidates.
+        scene_key: what makes two patches belong to one scene.
     """
-    homes: dict[str, list[str]] = {}
-    for name, members in splits.items():
-        for season, scene in rules.scenes(members):
-            homes.setdefault(f"{season}/{scene}", []).append(name)
 
     compared, candidates = 0, []
     for kind in KINDS:
@@ -143,12 +148,25 @@ def audit(
     ]
     return Audit(
         pairs={name: len(members) for name, members in splits.items()},
-        scenes=rules.count_scenes(splits),
-        shared_scenes={scene: found for scene, found in sorted(homes.items()) if len(found) > 1},
+        scenes=rules.count_scenes(splits, scene_key),
+        shared_scenes=_shared_scenes(splits, scene_key),
         compared=compared,
         candidates=len(candidates),
         near_duplicates=near_duplicates,
     )
+
+
+def _shared_scenes(splits: Mapping[str, Sequence[Pair]], scene_key: rules.SceneKey) -> dict[str, list[str]]:
+    """Scenes in several splits with these, each with the seasons in which it is seen: ``spring+fall/porto``."""
+    splits_of: dict[tuple[str, str], list[str]] = {}
+    seasons: dict[tuple[str, str], dict[str, None]] = {}
+    for name, members in splits.items():
+        for key in rules.scenes(members, scene_key):
+            splits_of.setdefault(key, []).append(name)
+        for pair in members:
+            seasons.setdefault(scene_key(pair.patch), {})[pair.patch.season] = None
+    shared = {key: found for key, found in splits_of.items() if len(found) > 1}
+    return {f"{'+'.join(sorted(seasons[key]))}/{key[1]}": found for key, found in sorted(shared.items())}
 
 
 def without_duplicates(

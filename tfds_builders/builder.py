@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders import audit, files, splits
+from tfds_builders import audit, files, finding, splits
+from tfds_builders.bad_files import BadFile, BadFilesError, counted, shown
+from tfds_builders.description import ImageDescription, content_digest
+from tfds_builders.sources import SourceFiles
+from tfds_builders.values import MAX_SHARE, Shares
 
 
 @dataclasses.dataclass(eq=False)
@@ -34,10 +38,12 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         skip_bad: leave bad files, their partners and near-duplicates out and record them, instead of stopping.
         processes: how many decode files. More than one asks for a main module that can be imported again, as all
             multiprocessing does; hence the default for builders that are made inside of somebody's script.
+        report: where the audit is written, where not beside the folder of the version.
     """
 
     skip_bad: bool = False
     processes: int = 1
+    report: Path | None = None
 
     @property
     def config(self) -> PairsConfig:
@@ -60,22 +66,76 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """How the files of each kind are read."""
         raise NotImplementedError
 
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """What the values of each kind of image mean."""
+        raise NotImplementedError
+
+    @property
+    def ground_sampling_m(self) -> float | None:
+        """Metres per pixel; None where that is unknown."""
+        return None
+
     def layout(self, path: Path) -> files.Patch | None:
         """The patch in a file, or None for a file that is none of the dataset's."""
         raise NotImplementedError
 
-    def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[files.BadFile]]:
-        """All pairs below a folder, and the files that cannot be used; see ``files.find_pairs``."""
-        return files.find_pairs(root, self.layout)
+    def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[BadFile]]:
+        """All pairs below a folder, and the files that cannot be used; see ``finding.find_pairs``."""
+        return finding.find_pairs(root, self.layout)
+
+    def source_files(self, root: Path) -> SourceFiles:
+        """The files of this configuration below a folder, by their names alone."""
+        pairs, bad = self.find_pairs(root)
+        return SourceFiles.of(filter(self._wanted_pair, pairs), bad, root=root, table=self.table)
+
+    @property
+    def misfits(self) -> Mapping[str, BadFile]:
+        """Pairs whose images do not belong together, by their ids, each with the file that is named as bad."""
+        return {}
+
+    @property
+    def table(self) -> Path | None:
+        """The table that names the files, where there is one."""
+        return None
+
+    @property
+    def scene_rule(self) -> str:
+        """What made the scenes, in words."""
+        raise NotImplementedError
+
+    def scene_key(self, patch: files.Patch) -> tuple[str, str]:
+        """What makes two patches belong to one scene: (season or nothing, scene)."""
+        return splits.by_location(patch)
+
+    def refusal(self, shares: Mapping[files.Kind, list[Shares]]) -> str | None:
+        """Why images with such values are not to be stored, for each kind and band; None if they may be."""
+        for kind, bands in shares.items():
+            for band, share in enumerate(bands, start=1):
+                if share.equal > MAX_SHARE:
+                    return (
+                        f"{kind}: {share.equal:.1%} of the values of band {band} are {share.value}, expected less than "
+                        f"half of {self.info.full_name}. Nothing was written."
+                    )
+        return None
+
+    def notes(self, facts: Mapping[str, files.Facts], missing: Mapping[files.Kind, int]) -> list[str]:
+        """What its owner is to know, in sentences; ``missing`` counts pixels without a value in their file."""
+        del facts
+        return [f"{kind}: {count:,} pixels have no value in their file" for kind, count in missing.items() if count]
 
     def split_of(self, patch: files.Patch) -> str | None:
         """The split of a patch; None leaves it out."""
         return splits.split_of(patch.season, patch.scene)
 
+    def divide(self, pairs: Sequence[files.Pair]) -> splits.Division:
+        """The pairs sorted into splits."""
+        return splits.Division(members=splits.by_split(pairs, self.split_of), rule="by a hash of the scene")
+
     @property
     def report_path(self) -> Path:
         """See the function ``report_path``."""
-        return report_path(self)
+        return self.report or report_path(self)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -87,23 +147,41 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         pairs, bad = self.find_pairs(root)
         if not pairs and not bad:
             raise FileNotFoundError(f"No pairs under {root}: expected files such as {self.expected}.")
-        pairs = [pair for pair in pairs if self._wanted(pair.patch)]
-        self._check_disk(pairs)
-        facts, faults = files.check_pairs(pairs, self.formats, processes=self.processes)
-        bad += faults
+        pairs = list(filter(self._wanted_pair, pairs))
+        source = SourceFiles.of(pairs, bad, root=root, table=self.table)
+        self._check_disk(source.bytes)
+        bad += self.misfits.values()
+        pairs = [pair for pair in pairs if pair.patch.id not in self.misfits]
+        checked = files.check_pairs(pairs, self.formats, processes=self.processes)
+        facts = checked.facts
+        shares: dict[files.Kind, list[Shares]] = {kind: tally.shares() for kind, tally in checked.tallies.items()}
+        if (why := self.refusal(shares)) is not None:
+            raise ValueError(why)
+        bad += checked.bad
         if bad and not self.skip_bad:
-            raise files.BadFilesError(bad, root=root)
+            raise BadFilesError(bad, root=root)
 
         good = [pair for pair in pairs if pair.patch.id in facts]
-        members = splits.by_split(good, self.split_of)
-        if not members:
-            raise ValueError(f"No pairs are left of {root} for {self.info.full_name}: {len(bad)} files are bad.")
-        left_out = [{"path": os.fspath(path), "reason": reason} for path, reason in sorted(bad)]
-        members = self._audited(members, facts, left_out)
+        division = self.divide(good)
+        if not division.members:
+            reasons = counted(len(bad), "file is", "files are")
+            raise ValueError(f"No pairs are left of {root} for {self.info.full_name}: {reasons} bad.")
+        left_out = [{"path": shown(path), "reason": reason} for path, reason in sorted(bad)]
+        members = self._audited(division.members, facts, left_out)
+        found = statistics(members, facts)
+        for kind, values in found.items():
+            values["values"] = [share.as_json() for share in shares[kind]]
         self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
-            scenes=splits.count_scenes(members),
-            statistics=statistics(members, facts),
+            scenes=splits.count_scenes(members, self.scene_key),
+            rules={"scenes": self.scene_rule, "splits": division.rule},
+            source=source.as_json(),
+            skip_bad=self.skip_bad,
+            statistics=found,
+            notes=self.notes(facts, {kind: values["missing"] for kind, values in found.items()}),
             left_out=len(left_out),
+            images={kind: found.as_json() for kind, found in self.descriptions.items()},
+            ground_sampling_m=self.ground_sampling_m,
+            content={name: content(pairs, facts) for name, pairs in members.items()},
         )
         return {name: self._generate_examples(pairs) for name, pairs in members.items()}
 
@@ -115,17 +193,14 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {**images, "id": patch.id, "season": patch.season, "scene": patch.scene, "terrain": patch.terrain},
             )
 
-    def _wanted(self, patch: files.Patch) -> bool:
-        config = self.config
+    def _wanted_pair(self, pair: files.Pair) -> bool:
+        config, patch = self.config, pair.patch
         return (config.season is None or patch.season.endswith(config.season)) and (
             config.share >= 1 or splits.in_share(patch.id, config.share)
         )
 
-    def _check_disk(self, pairs: Sequence[files.Pair]) -> None:
-        """Raises OSError where the dataset, about as large as its files, does not fit."""
-        needed = sum(
-            pair.path(kind).stat().st_size for pair in pairs for kind in files.KINDS if pair.path(kind).exists()
-        )
+    def _check_disk(self, needed: int) -> None:
+        """Raises OSError where the dataset, about as large as its files, does not fit; ``needed`` is in bytes."""
         place = Path(self.data_path)
         while not place.exists():
             place = place.parent
@@ -140,7 +215,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self, members: dict[str, list[files.Pair]], facts: Mapping[str, files.Facts], left_out: list[dict[str, str]]
     ) -> dict[str, list[files.Pair]]:
         """The splits if they do not leak, and the report on disk either way."""
-        found = audit.audit(members, facts, self.formats, processes=self.processes)
+        found = audit.audit(members, facts, self.formats, processes=self.processes, scene_key=self.scene_key)
         if self.skip_bad and found.near_duplicates:
             members, dropped = audit.without_duplicates(members, found)
             for name, why in sorted(dropped.items()):
@@ -150,7 +225,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 found,
                 near_duplicates=[],
                 pairs={name: len(pairs) for name, pairs in members.items()},
-                scenes=splits.count_scenes(members),
+                scenes=splits.count_scenes(members, self.scene_key),
             )
         self.report_path.parent.mkdir(parents=True, exist_ok=True)
         report = {"dataset": self.info.full_name, **found.as_json(), "left_out": left_out}
@@ -159,7 +234,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         temporary.replace(self.report_path)
         if not found.clean:
             raise audit.LeakError(
-                f"{found.table()}\nThe splits of {self.info.full_name} share ground; everything found stands in "
+                f"{found.table()}\nThe splits of {self.info.full_name} share ground; everything found is listed in "
                 f"{self.report_path}. Nothing was written. --skip_bad leaves near-duplicates out of the earlier split."
             )
         return members
@@ -182,9 +257,15 @@ def features(formats: Mapping[files.Kind, files.Format]) -> tfds.features.Featur
     return tfds.features.FeaturesDict({**images, **texts})
 
 
+def content(pairs: Sequence[files.Pair], facts: Mapping[str, files.Facts]) -> str:
+    """The digest of the images of some pairs; see ``description.content_digest``."""
+    found = ((pair.patch.id, facts[pair.patch.id]) for pair in pairs)
+    return content_digest((name, images.sar.digest, images.optical.digest) for name, images in found)
+
+
 def statistics(
     members: Mapping[str, Sequence[files.Pair]], facts: Mapping[str, files.Facts]
-) -> dict[str, dict[str, Any]]:
+) -> dict[files.Kind, dict[str, Any]]:
     """Mean and standard deviation of each channel over all splits, of the values 0 .. 255.
 
     With them ``missing``: how many pixels have no value in their file, and are counted with what is stored instead.
@@ -199,3 +280,11 @@ def statistics(
         result[kind] = {"mean": mean.round(3).tolist(), "std": deviation.round(3).tolist()}
         result[kind]["missing"] = sum(image.missing for image in found)
     return result
+
+
+def share_line(kind: str, band: int, share: Mapping[str, Any]) -> str:
+    """How much of a band is clipped and how much is one value, for people; ``share`` as in the statistics."""
+    return (
+        f"{kind} band {band}: {share['below']:.1%} of the values clipped to 0, {share['above']:.1%} to 255; the most "
+        f"frequent stored value is {share['value']}, {share['equal']:.1%} of all"
+    )

@@ -1,4 +1,4 @@
-"""Files of SAR-optical pairs: find them, decode every one once, say what is wrong with any.
+"""Files of SAR-optical pairs: decode every one once, say what is wrong with any.
 
 A dataset describes itself by a *layout*, a function from a path to a ``Patch``, and by a *format* for each of its two
 kinds of images. No TensorFlow Datasets in here: worker processes import this module, and are to start fast.
@@ -6,14 +6,16 @@ kinds of images. No TensorFlow Datasets in here: worker processes import this mo
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import io
 import multiprocessing
-import os
+import signal
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -22,11 +24,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from tfds_builders import imagery
+from tfds_builders.bad_files import BadFile as BadFile
+from tfds_builders.bad_files import BadFilesError as BadFilesError
+from tfds_builders.description import image_digest
+from tfds_builders.imagery import UNREADABLE
+from tfds_builders.values import Counts, Decoded, Tally, check_varies, counts
+
 Kind = Literal["sar", "optical"]
 KINDS: tuple[Kind, Kind] = ("sar", "optical")
 
-_LITTER = {"thumbs.db", "desktop.ini"}  # what file managers leave behind; hidden files are passed over as well
-_SIDECARS = (".aux.xml", ".ovr", ".msk", ".tfw", ".pgw", ".jgw", ".wld", ".prj")  # GDAL's, beside an image
 _CHUNK = 16  # pairs handed to a process at a time
 _SHARE = 1000  # pairs for which it pays to start a process, which takes seconds
 
@@ -58,27 +65,6 @@ class Pair:
         return self.sar if kind == "sar" else self.optical
 
 
-class BadFile(NamedTuple):
-    """A file that cannot be used, and why."""
-
-    path: Path
-    reason: str
-
-
-class BadFilesError(ValueError):
-    """Files of a dataset cannot be used; the message lists all of them."""
-
-    def __init__(self, bad: Sequence[BadFile], *, root: Path):
-        """Keeps the list as ``bad``, in the order of the paths."""
-        self.bad = sorted(bad)
-        lines = "\n".join(f"  {file.path}: {file.reason}" for file in self.bad)
-        super().__init__(
-            f"Files that cannot be used:\n{lines}\n"
-            f"{len(self.bad)} bad files under {root}, listed above. Nothing was written: repair or remove them, "
-            "or leave them and their partners out with --skip_bad."
-        )
-
-
 class Format(Protocol):
     """How the images of one kind are stored in files, and how they go into the dataset. Pickled to processes."""
 
@@ -99,6 +85,15 @@ class Format(Protocol):
 
         Raises:
             ValueError: what is wrong with the file, in words.
+            OSError: it cannot be read.
+        """
+        ...
+
+    def decode(self, path: Path) -> Decoded:
+        """The same image, with what is to be known of it before it is used.
+
+        Raises:
+            ValueError: as for ``read``; or all pixels have one value.
             OSError: it cannot be read.
         """
         ...
@@ -137,6 +132,14 @@ class EightBit:
                 raise ValueError(self._unlike(image))
             return np.asarray(image).reshape(self.size, self.size, -1)[..., : len(self.mode)]
 
+    def decode(self, path: Path) -> Decoded:
+        """See ``Format``."""
+        image = self.read(path)
+        if not imagery.header(path).plain:
+            raise ValueError("transparent pixels or an orientation tag, which not all decoders obey: save it without")
+        check_varies(image, tuple(f"band {band + 1}" for band in range(image.shape[-1])))
+        return Decoded(image)
+
     def stored(self, path: Path) -> Path | bytes:
         """The file; or a PNG of the first of three equal channels, where a grey image is stored as RGB."""
         with self._open(path) as image:
@@ -168,6 +171,9 @@ class ImageFacts(NamedTuple):
     total: tuple[float, ...]  # of the values 0 .. 255, a channel
     total_square: tuple[float, ...]
     missing: int = 0  # pixels without a value in the file, in any channel
+    digest: bytes = b""  # of shape and values, see `description.image_digest`
+    suspects: tuple[float, ...] = ()  # see `values.Decoded`
+    lowest: float | None = None  # the same
 
 
 class Facts(NamedTuple):
@@ -177,70 +183,36 @@ class Facts(NamedTuple):
     optical: ImageFacts
 
 
-def find_pairs(root: Path, layout: Layout) -> tuple[list[Pair], list[BadFile]]:
-    """Pairs by id, from the names of the files alone. Symbolic links are followed.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What came out of decoding all pairs.
 
-    Returns:
-        The pairs, sorted by id; and what cannot be used: files without a partner, with an id that another file has
-        already, that are no patch although their folder holds patches, and folders that cannot be read.
+    Attributes:
+        facts: of the good pairs, by id.
+        bad: files that are not what their format asks for.
+        tallies: the stored values of all images that could be decoded.
     """
-    bad: list[BadFile] = []
-    files: dict[str, dict[Kind, tuple[Path, Patch]]] = collections.defaultdict(dict)
 
-    def unreadable(error: OSError) -> None:
-        bad.append(BadFile(Path(error.filename), f"unreadable folder: {error.strerror}"))
-
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        shown = sorted(name for name in names if not _passed_over(name))
-        patches = {path: layout(path) for path in (Path(folder, name) for name in shown)}
-        strangers = [path for path, patch in patches.items() if patch is None]
-        if len(strangers) < len(patches):
-            bad += [BadFile(path, "not an image of this dataset, among its images") for path in strangers]
-        for path, patch in patches.items():
-            if patch is None:
-                continue
-            if patch.kind in files[patch.id]:
-                bad.append(BadFile(path, f"the same patch as {files[patch.id][patch.kind][0]}"))
-            else:
-                files[patch.id][patch.kind] = (path, patch)
-
-    pairs: list[Pair] = []
-    for _, found in sorted(files.items()):
-        if len(found) == 2:
-            (sar, patch), (optical, partner) = found["sar"], found["optical"]
-            # A layout may tell the terrain by the folder of one kind only.
-            patch = patch._replace(terrain=patch.terrain or partner.terrain)
-            pairs.append(Pair(patch=patch, sar=sar, optical=optical))
-        else:
-            [(kind, (path, _))] = found.items()
-            bad.append(BadFile(path, f"no {'optical' if kind == 'sar' else 'SAR'} partner"))
-    return pairs, bad
+    facts: dict[str, Facts]
+    bad: list[BadFile]
+    tallies: dict[Kind, Tally]
 
 
-def _passed_over(name: str) -> bool:
-    lower = name.lower()
-    return lower.startswith(".") or lower in _LITTER or lower.endswith(_SIDECARS)
-
-
-def check_pairs(
-    pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, processes: int = 1
-) -> tuple[dict[str, Facts], list[BadFile]]:
-    """Decodes both images of every pair, the only way to notice a truncated file.
-
-    Returns:
-        The facts of the good pairs by id, and the files that are not what their format asks for.
-    """
+def check_pairs(pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, processes: int = 1) -> Checked:
+    """Decodes both images of every pair, the only way to notice a truncated file."""
     facts: dict[str, Facts] = {}
     bad: list[BadFile] = []
+    tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
     work = [(pair, dict(formats)) for pair in pairs]
     examined = ordered_map(_examine, work, processes=processes)
     bar = tqdm(examined, total=len(pairs), desc="Checking files", unit=" pairs", disable=None)
-    for pair, (found, faults) in zip(pairs, bar, strict=True):
+    for pair, (found, levels, faults) in zip(pairs, bar, strict=True):
         bad += faults
+        for kind, count in levels.items():
+            tallies[kind].add(count)
         if found is not None:
             facts[pair.patch.id] = found
-    return facts, bad
+    return Checked(facts=facts, bad=bad, tallies=tallies)
 
 
 def stored_pairs(
@@ -267,26 +239,49 @@ def ordered_map(function: Callable[[Item], Result], items: Sequence[Item], *, pr
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_leave_signals_to_parent) as pool:
         waiting: collections.deque[concurrent.futures.Future[list[Result]]] = collections.deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(_map_chunk, function, chunk))
+                with _interrupts_blocked():  # A process is started here where there are fewer than allowed.
+                    future = pool.submit(_map_chunk, function, chunk)
+                waiting.append(future)
                 if len(waiting) > 2 * processes:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
+        except BrokenProcessPool:
+            raise OSError(
+                f"One of {processes} processes that decode files was killed, perhaps for want of memory: try again "
+                "with fewer --processes."
+            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes that are started inside never see a Ctrl-C, which a terminal sends to all: the first one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _leave_signals_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _map_chunk(function: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:
     return [function(item) for item in chunk]
 
 
-def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, list[BadFile]]:
+def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, dict[Kind, Counts], list[BadFile]]:
     pair, formats = work
-    found, bad = {}, []
+    found: dict[Kind, ImageFacts] = {}
+    levels: dict[Kind, Counts] = {}
+    bad: list[BadFile] = []
     for kind in KINDS:
         path = pair.path(kind)
         try:
@@ -296,14 +291,23 @@ def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, li
             elif size.st_size == 0:
                 bad.append(BadFile(path, "empty, 0 bytes"))
             else:
-                found[kind] = image_facts(formats[kind].read(path))
-        except Image.UnidentifiedImageError:
-            bad.append(BadFile(path, "unreadable: not an image of the expected kind"))
-        except (OSError, SyntaxError) as error:  # what Pillow raises for broken files
-            bad.append(BadFile(path, f"unreadable: {error}"))
-        except (ValueError, Image.DecompressionBombError) as error:
-            bad.append(BadFile(path, str(error)))
-    return (None, bad) if bad else (Facts(**found), bad)
+                decoded = formats[kind].decode(path)
+                levels[kind] = counts(decoded)
+                found[kind] = image_facts(decoded.image)._replace(suspects=decoded.suspects, lowest=decoded.lowest)
+                if (levels[kind].levels > 0).sum(axis=-1).min() < 2:
+                    bad.append(BadFile(path, "a band is stored as one value in all pixels: its range does not fit it"))
+        except UNREADABLE as error:
+            bad.append(BadFile(path, reason(error)))
+    return (None if bad else Facts(**found)), levels, bad
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a file, in words."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "unreadable: not an image of the expected kind"
+    if isinstance(error, ValueError | Image.DecompressionBombError):
+        return str(error)
+    return f"unreadable: {error}"
 
 
 def _stored(work: tuple[Pair, Mapping[Kind, Format]]) -> dict[Kind, Any]:
@@ -322,7 +326,14 @@ def image_facts(values: np.ndarray) -> ImageFacts:
         fingerprint = int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes())
     total = flat.sum(axis=0, dtype=np.float64)
     total_square = np.square(flat, dtype=np.float64).sum(axis=0)
-    return ImageFacts(fingerprint, len(flat), tuple(total.tolist()), tuple(total_square.tolist()), missing)
+    return ImageFacts(
+        fingerprint=fingerprint,
+        pixels=len(flat),
+        total=tuple(total.tolist()),
+        total_square=tuple(total_square.tolist()),
+        missing=missing,
+        digest=image_digest(values),
+    )
 
 
 def _is_grey(image: Image.Image) -> bool:

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from sar2opt_jax.data.pipeline import Source, StoredPairs, centre, check_pair, text
+from sar2opt_jax.data.pipeline import centre, check_pair
+from sar2opt_jax.data.prepared import Source, StoredPairs, text
 from sar2opt_jax.data.scaling import to_float
 from sar2opt_jax.types import Batch
 
@@ -25,7 +26,7 @@ class Examples:
         """Reads which pairs they are, and no image but one.
 
         Args:
-          source: the pairs, such as ``pipeline.open_split`` returns.
+          source: the pairs, such as ``prepared.open_split`` returns.
           num_examples: how many; all there are, if there are fewer.
           image_size: side of the images in pixels.
 

@@ -7,64 +7,18 @@ batch of a single host.
 """
 
 import functools
-import json
-import os
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import grain
 import numpy as np
-import tensorflow_datasets as tfds
-from tensorflow_datasets.core import constants
 
-from sar2opt_jax import paths
 from sar2opt_jax.data.encoded import Encoded
+from sar2opt_jax.data.prepared import Example, Source, StoredPairs, text
 from sar2opt_jax.data.scaling import to_float
 from sar2opt_jax.types import Batch
 
 IMAGES = ("optical", "sar")
-
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-
-Example = Mapping[str, Any]
-"""One stored pair: ``sar`` [h, w, channel] and ``optical`` [h, w, 3], both uint8, and ``id``."""
-
-
-class Source(Protocol):
-    """Random access to stored pairs: a TFDS data source, or a list."""
-
-    def __len__(self) -> int:
-        """How many pairs."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Example:
-        """The pair at ``index``."""
-        ...
-
-
-class StoredPairs:
-    """The pairs of a prepared split: random access, decoded as they are read."""
-
-    def __init__(self, stored: Source, features: Mapping[str, Any]):
-        """Takes a data source that leaves the images of ``features`` encoded."""
-        self._stored = stored
-        self._shapes = {name: feature.shape for name, feature in features.items() if _is_image(feature)}
-
-    def __len__(self) -> int:
-        return len(self._stored)
-
-    def __getitem__(self, index: int, /) -> Example:
-        example = self.encoded(index)
-        return {**example, **{name: example[name].decoded() for name in self._shapes}}
-
-    def encoded(self, index: int, /) -> Example:
-        """The pair with each image an ``Encoded``, of which a crop is decoded at less cost than the whole."""
-        if not 0 <= index < len(self):  # Also what ends a ``for`` over the pairs.
-            raise IndexError(f"There are {len(self)} pairs; got index {index}.")
-        example = self._stored[index]
-        return {**example, **{name: Encoded(example[name], shape) for name, shape in self._shapes.items()}}
 
 
 class _Undecoded:
@@ -79,46 +33,6 @@ class _Undecoded:
 
     def __getitem__(self, index: int, /) -> Example:
         return self._read(index)
-
-
-def open_split(name: str, *, split: str, data_dir: str | os.PathLike[str] | None = None) -> Source:
-    """Random access to the pairs of one split, decoded as they are read.
-
-    Args:
-        name: dataset, with its configuration where it is not the default one: ``sen12``, ``simulated/tiny``.
-        split: ``train``, ``validation``, ``test`` or a part of one in TFDS's notation, ``train[:100]``.
-        data_dir: where prepared datasets stand; None is TFDS's default, ``~/tensorflow_datasets``.
-
-    Returns:
-        A sequence of dicts with ``sar``, ``optical`` and ``id``; the newest version, if there are several.
-
-    Raises:
-        FileNotFoundError: there is no ``data_dir``, or the dataset was not prepared in it.
-        ValueError: there is no such split, it has no examples, or ``data_dir`` is no path on this machine.
-    """
-    root = paths.local_path(constants.DATA_DIR if data_dir is None else data_dir, "data_dir")
-    builder = tfds.builder_from_directory(_newest_version(name, root))
-    splits = builder.info.splits
-    known = {key: info.num_examples for key, info in splits.items()}
-    if re.split(r"[\[+]", split)[0] not in known:
-        raise ValueError(f"{name} has no split {split!r}; its splits and their sizes are {known}.")
-    if splits[split].num_examples == 0:
-        raise ValueError(f"The split {split!r} of {name} has no examples; its splits and their sizes are {known}.")
-    features = cast(Mapping[str, Any], builder.info.features)
-    skip = {key: tfds.decode.SkipDecoding() for key, feature in features.items() if _is_image(feature)}
-    stored = builder.as_data_source(split, decoders=skip)  # pyright: ignore[reportCallIssue]
-    return StoredPairs(cast(Source, stored), features)
-
-
-def sar_channels(source: Source) -> int:
-    """How many channels the radar images have: 1 for VV, 2 for VV and VH."""
-    return int(source[0]["sar"].shape[-1])
-
-
-def stored_size(source: Source) -> tuple[int, int]:
-    """Height and width in pixels of the stored images."""
-    height, width = source[0]["optical"].shape[:2]
-    return int(height), int(width)
 
 
 def training_batches(
@@ -140,7 +54,7 @@ def training_batches(
     with exactly the batches it would have had. A checkpoint of another number of hosts is resumed by ``start_step``.
 
     Args:
-        source: the pairs, such as ``open_split`` returns.
+        source: the pairs, such as ``prepared.open_split`` returns.
         image_size: side of the batches' images in pixels; larger stored images are cropped at a random place.
         batch_size: examples in a step, over all hosts.
         seed: decides order, crops and turns.
@@ -260,40 +174,11 @@ def check_pair(example: Example, image_size: int) -> tuple[int, int]:
         raise ValueError(
             f"A pair must have images of one size, got sar {sar_height} x {sar_width}, optical {height} x {width}."
         )
-    if image_size < 1 or min(height, width) < image_size:
-        raise ValueError(f"image_size ({image_size}) must be between 1 and the stored {height} x {width} pixels.")
+    check_size(height, width, image_size=image_size)
     return height, width
 
 
-def _is_image(feature: Any) -> bool:
-    """Whether TFDS stores this feature as the file of an 8-bit image."""
-    return isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
-
-
-def text(value: bytes | str) -> str:
-    """A text as TFDS stores it, or as a list has it."""
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _newest_version(name: str, root: Path) -> Path:
-    """The folder of the highest version: ROOT/NAME/1.0.0, or ROOT/NAME/CONFIGURATION/1.0.0."""
-    if not root.is_dir():
-        raise FileNotFoundError(f"data_dir {root} does not exist. {_how_to_prepare(name, root)}")
-    folder = root / name
-    # TFDS notes there which configuration is meant by the name alone.
-    default = folder / ".config" / "metadata.json"
-    if default.exists():
-        folder /= json.loads(default.read_text())["default_config_name"]
-    # A preparation under way, or one that was killed, has another name: incomplete.XXXXXX_1.0.0.
-    versions = [path for path in folder.glob("*/") if _VERSION.fullmatch(path.name)]
-    if not versions:
-        nested = sorted(
-            path.parent.relative_to(root).as_posix() for path in (root / name).glob("*/*.*.*/dataset_info.json")
-        )
-        hint = f" Prepared there: {', '.join(nested)}." if nested else ""
-        raise FileNotFoundError(f"{name} is not prepared: no {folder}/VERSION.{hint} {_how_to_prepare(name, root)}")
-    return max(versions, key=lambda path: tuple(int(number) for number in path.name.split(".")))
-
-
-def _how_to_prepare(name: str, root: Path) -> str:
-    return f"Prepare it by: python -m tfds_builders.prepare {name} --manual_dir=DOWNLOADED --data_dir={root}"
+def check_size(height: int | None, width: int | None, *, image_size: int) -> None:
+    """Raises ValueError where stored images, of a known size, cannot be cropped to ``image_size``."""
+    if image_size < 1 or (height and width and min(height, width) < image_size):
+        raise ValueError(f"image_size ({image_size}) must be between 1 and the stored {height} x {width} pixels.")

@@ -1,7 +1,11 @@
 """Between stored values and the [-1, 1] of the networks: 8-bit images, and radar backscatter in decibels."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import numpy.typing as npt
+
+from sar2opt_jax.types import look_up
 
 VV_LIMITS_DB = (-25.0, 0.0)
 """Range of Sentinel-1 VV sigma0 over land that is kept, the habit since DSen2-CR (Meraner et al. 2020)."""
@@ -79,3 +83,32 @@ def _ordered(limits_db: tuple[float, float]) -> tuple[float, float]:
     if not low < high:
         raise ValueError(f"limits_db must be (low, high) with low < high, got ({low}, {high}).")
     return low, high
+
+
+SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "file": lambda values: values,
+    "linear": lambda values: 10 * np.log10(values),
+    "amplitude": lambda values: 20 * np.log10(values),
+}
+"""From values in files to the unit of their limits; to dB of linear power or of amplitude."""
+
+
+def to_levels(
+    values: npt.ArrayLike, *, scale: str, limits: Sequence[tuple[float, float]], masked_value: int = 0
+) -> np.ndarray:
+    """Values in a file's unit to the 0 .. 255 that a prepared dataset stores of them.
+
+    Args:
+        values: [..., channel], real numbers; NaN where a pixel is missing.
+        scale: a name of ``SCALES``.
+        limits: for each channel what becomes 0 and 255, after ``scale``; values outside are clipped.
+        masked_value: what a missing pixel becomes, 0 .. 255.
+
+    Returns:
+        The same shape, uint8.
+    """
+    low, high = np.array(limits, np.float64).T
+    with np.errstate(divide="ignore", invalid="ignore"):  # No echo is minus infinity in dB, and clipped.
+        scaled = look_up("scale", scale, SCALES)(np.asarray(values))
+    share = ((scaled.astype(np.float64) - low) / (high - low)).clip(0, 1)
+    return np.where(np.isnan(share), masked_value, np.round(255 * share)).astype(np.uint8)

@@ -10,25 +10,19 @@ import contextlib
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grain
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.experimental import multihost_utils
 
-from sar2opt_jax.engine import agreement, digests, durable, recovery
+from sar2opt_jax.engine import agreement, digests, durable, networks, recovery
 from sar2opt_jax.engine.retention import Logged, Policy, Retention, read_logged
-from sar2opt_jax.types import Export, PyTree
+from sar2opt_jax.types import Networks, PyTree
 
 logger = logging.getLogger(__name__)
-
-STAGE_ORDER = ("adversarial", "distill", "teacher", "pix2pix", "cyclegan")
-"""Which stage's export stands for a workdir, best first."""
 
 
 class SaveError(OSError):
@@ -51,12 +45,12 @@ class Checkpoints:
         Args:
           directory: ``WORKDIR/STAGE/checkpoints``; local, or what Orbax can write to.
           keep: which to keep, or how many of the newest. One of the paper's ACD stage is about 3.3 GiB.
-          meta: the description of the stage's export.
+          meta: plain JSON stored beside every export; ``stage`` is its stage's name.
 
         Raises:
           ValueError: where none is to be kept.
         """
-        self.directory = epath.Path(os.path.abspath(directory) if "://" not in str(directory) else directory)
+        self.directory = networks.as_directory(directory)
         self._meta = dict(meta)
         self._keep = keep if isinstance(keep, Retention) else Retention(newest=keep)
         self._logged: dict[int, Logged | None] = {}
@@ -101,7 +95,7 @@ class Checkpoints:
         """The step of the best checkpoint by the metric that the best are kept by, or None."""
         return next(iter(self._keep.best_of({step: self._logged.get(step) for step in self.steps()})), None)
 
-    def save(self, step: int, state: PyTree, batches: Any, export: Export, *, progress: Mapping[str, Any]) -> None:
+    def save(self, step: int, state: PyTree, batches: Any, export: Networks, *, progress: Mapping[str, Any]) -> None:
         """Saves in the background what the device holds now; returns when it may be changed again.
 
         A save that fails, on a full disk say, is reported when the next one begins, and what it left is removed; the
@@ -167,6 +161,10 @@ class Checkpoints:
         latest = self.latest_step()
         return "There is no whole one" if latest is None else f"The newest whole one is of step {latest}"
 
+    def read_export(self, step: int) -> Networks:
+        """The networks in the checkpoint of a step, as numpy arrays; raises in all processes where one cannot read."""
+        return agreement.together(lambda: networks.read(self.directory / str(step))[0])
+
     def restore(self, state: PyTree, batches: Any) -> tuple[PyTree, int, dict[str, Any]]:
         """Goes back to the newest checkpoint that can be read.
 
@@ -175,7 +173,7 @@ class Checkpoints:
         are, so that no later run takes the directory for an empty one and starts again.
 
         Args:
-          state: one of the same structure and shapes, laid out as the restored one shall be.
+          state: one of the same structure, or its shapes, laid out as the restored one shall be.
           batches: the Grain iterator, which is set to the saved position; under another number of processes than at
             the time of saving, to its element number ``step``.
 
@@ -242,76 +240,6 @@ class Checkpoints:
                 f"The state of step {step} could not be saved in {self.directory}: {_first_line(error)}. "
                 f"{self._newest_whole()}; once this is mended, the same command goes on from there."
             ) from error
-
-
-def save_export(directory: str | os.PathLike[str], export: Export, *, meta: Mapping[str, Any], step: int) -> None:
-    """Writes a checkpoint that is handed on but not resumed: it has the items ``export`` and ``meta`` alone.
-
-    Args:
-      directory: ``WORKDIR/STAGE/checkpoints``, new or empty.
-      export: the networks; returns when they are on the disk.
-      meta: their description.
-      step: optimiser steps they were trained for; the checkpoint's name.
-    """
-    root = epath.Path(os.path.abspath(directory))
-    with ocp.CheckpointManager(root) as manager:
-        items = {
-            "export": ocp.args.StandardSave(export),
-            "meta": ocp.args.JsonSave({**recovery.described(meta, step=step), "progress": {}}),
-        }
-        manager.save(step, args=ocp.args.Composite(**items))
-    digests.write(root / str(step))
-    durable.force(root)
-
-
-def load_export(path: str | os.PathLike[str], *, stage: str | None = None) -> tuple[Export, dict[str, Any], int]:
-    """Loads the newest export below a path, as numpy arrays, with its description and step.
-
-    Any process may do so by itself: none waits for another.
-
-    Args:
-      path: a workdir, the directory of a stage in one, its ``checkpoints``, or one checkpoint.
-      stage: which stage of a workdir; None takes the last one that has a checkpoint.
-
-    Raises:
-      FileNotFoundError: where there is no checkpoint.
-      ValueError: where ``path`` is a checkpoint of another stage, or damaged.
-    """
-    root = epath.Path(os.path.abspath(os.path.expanduser(path)) if "://" not in str(path) else path)
-    stages = STAGE_ORDER if stage is None else (stage,)
-    # From the most particular reading of the path to the most general.
-    candidates = [root, _newest(root), _newest(root / "checkpoints")]
-    candidates += [_newest(root / name / "checkpoints") for name in stages]
-    found = next((place for place in candidates if place is not None and (place / "export").is_dir()), None)
-    if found is None:
-        wanted = " or ".join(f"{name}/checkpoints/STEP" for name in stages)
-        there = sorted(entry.name for entry in root.iterdir())[:10] if root.is_dir() else []
-        what = f"There: {', '.join(there) or 'nothing'}." if root.exists() else "It does not exist."
-        raise FileNotFoundError(f"No checkpoint in {root}: expected {wanted} below it. {what}")
-    damage = recovery.faults(found, items=("export", "meta"))
-    if damage:
-        raise ValueError(
-            f"{found} is damaged: {'; '.join(damage[:3])}. Name an older checkpoint, or run the training again: it "
-            "goes back to the newest whole one."
-        )
-    meta = recovery.read_meta(found)
-    if stage is not None and meta["stage"] != stage:
-        raise ValueError(f"{found} is a checkpoint of stage {meta['stage']!r}; expected one of stage {stage!r}.")
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=recovery.alone())
-    reader = ocp.Checkpointer(handler, multiprocessing_options=recovery.alone())
-    tree = handler.metadata(found / "export").tree
-    # As numpy arrays: the devices it was saved from need not be here.
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-    export = reader.restore(found / "export", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    return export, meta, int(meta["step"])
-
-
-def _newest(directory: epath.Path) -> epath.Path | None:
-    """The checkpoint with the highest step; one that is still being written has another kind of name."""
-    if not directory.is_dir():
-        return None
-    steps = [int(entry.name) for entry in directory.iterdir() if re.fullmatch(r"\d+", entry.name)]
-    return directory / str(max(steps)) if steps else None
 
 
 def _first_line(error: Exception) -> str:

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from sar2opt_jax.engine import agreement, checkpoint
+from sar2opt_jax.engine import agreement
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import Writer
-from sar2opt_jax.types import Array, Batch, Export, Metrics, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Metrics, Networks, PyTree, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +40,19 @@ def train(
     writer: Writer,
     rng: Array,
     initial: Callable[[], PyTree],
-    preview: Callable[[Export], np.ndarray],
+    preview: Callable[[int, Networks], np.ndarray],
+    validate: Callable[[int, PyTree, Networks], dict[str, float]],
     explain: Callable[[int], str],
     log_every_steps: int,
     preview_every_steps: int,
+    validate_every_steps: int,
     save_every_steps: int,
     nonfinite: str,
-) -> Export:
+) -> Networks:
     """Runs a stage from where it stands to its last step.
 
-    The order of a round is: save, preview, leave if told to, then read a batch, step, log. Metrics are read one step
-    late, so that the device never waits for the log.
+    The order of a round is: validate, save, preview, leave if told to, then read a batch, step, log. Metrics are read
+    one step late, so that the device never waits for the log.
 
     Args:
       stage: the training objective.
@@ -62,10 +64,12 @@ def train(
       writer: takes metrics and previews.
       rng: the key of all noise; steps and examples are folded in.
       initial: makes the state before the first step.
-      preview: makes a picture of an export, [height, width, 3] uint8.
+      preview: from a step and the export at it to a picture, [height, width, 3] uint8.
+      validate: from a step, the state and its export to metrics; they are logged beside those of the training.
       explain: what a person should know of a step whose loss or gradient is not finite.
       log_every_steps: a logged value is the mean over as many steps.
       preview_every_steps: how often a picture is made.
+      validate_every_steps: how often it is validated; also after the last step, as previews are made.
       save_every_steps: how often all is saved; always after the last step.
       nonfinite: ``stop`` or ``skip`` where a loss or gradient is not finite.
 
@@ -79,28 +83,32 @@ def train(
       ValueError: for a number of steps below 1, a checkpoint of a longer run, or where none can be read.
     """
     every_steps = {"log": log_every_steps, "preview": preview_every_steps, "save": save_every_steps}
+    every_steps["validate"] = validate_every_steps
     for what, steps in every_steps.items():
         if steps < 1:
             raise ValueError(f"{what}_every_steps must be at least 1; got {steps}.")
     latest = checkpoints.latest_step()
-    if latest == num_steps:
+    if latest is not None and latest == num_steps:
         try:
-            export = agreement.together(lambda: checkpoint.load_export(checkpoints.directory, stage=name)[0])
+            trained = checkpoints.read_export(latest)
         except Exception as error:  # Whatever a damaged file raises: then an older checkpoint is gone back to.
             logger.error("The last checkpoint of stage %s cannot be used: %s", name, error)
         else:
             logger.info("Stage %s is finished: %d steps.", name, num_steps)
-            return export
-    state, step, meter = parallel.place(initial()), 0, Meter(name, log_every_steps, writer, nonfinite, explain)
-    if latest is not None:
-        state, step, progress = checkpoints.restore(state, batches)
+            return trained
+    step, meter = 0, Meter(name, log_every_steps, writer, nonfinite, explain)
+    if latest is None:
+        state = parallel.place(initial())
+    else:
+        # From shapes alone: a state to start from would take the memory of the one that is restored.
+        state, step, progress = checkpoints.restore(parallel.shapes(initial()), batches)
         if step > num_steps:
             raise ValueError(
                 f"Stage {name} stands at step {step} in {checkpoints.directory}, beyond num_steps ({num_steps}). "
                 "Choose another workdir for a shorter run."
             )
         meter.restore(progress)
-        logger.info("Stage %s goes on from step %d.", name, step)
+        logger.info("Stage %s resumes from step %d.", name, step)
     writer.resume(step)
     rng = parallel.place(rng)
     saved, first = step, step
@@ -110,12 +118,15 @@ def train(
         while True:
             told_to_stop = signals.caught or agreement.told_to_stop()
             finished = step == num_steps
+            if step > first and (step % validate_every_steps == 0 or finished):
+                meter.catch_up()
+                meter.validated(step, validate(step, state, stage.export(state)))
             if step > saved and (step % save_every_steps == 0 or finished or told_to_stop):
                 meter.catch_up()
                 checkpoints.save(step, state, batches, stage.export(state), progress=meter.progress())
                 saved = step
             if step > first and (step % preview_every_steps == 0 or finished):
-                writer.image(step, preview(jax.device_get(stage.export(state))))
+                writer.image(step, preview(step, stage.export(state)))
             if told_to_stop or finished:
                 break
             batch = parallel.shard(next(batches))
@@ -196,6 +207,14 @@ class Meter:
         if step % self.every_steps == 0:
             self._report(step)
 
+    def validated(self, step: int, values: dict[str, float]) -> None:
+        """Writes the metrics of a validation; a checkpoint is as good as the latest before it."""
+        if not values:
+            return
+        self._logged |= values
+        self.writer.scalars(step, values)
+        self.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+
     def progress(self) -> dict[str, Any]:
         """The unfinished and the last logged averages, as JSON: a resumed run logs what an undisturbed one would."""
         # Copies: they are written in the background, while the next steps are counted.
@@ -209,7 +228,8 @@ class Meter:
     def _report(self, step: int) -> None:
         means = {name: total / self._counts["finite_steps"] for name, total in self._sums.items()}
         means["skipped_steps"] = self._counts["steps"] - self._counts["finite_steps"]
-        self._logged, rates = means, self._rates()
+        rates = self._rates()
+        self._logged |= means
         self.writer.scalars(step, means | rates)
         losses = {name.removeprefix("loss/"): f"{mean:.4f}" for name, mean in means.items() if name.startswith("loss/")}
         self._bar.set_postfix(losses)

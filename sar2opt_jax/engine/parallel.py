@@ -103,6 +103,16 @@ class DataParallel:
             return jax.device_put(tree, sharding)
         return jax.jit(lambda x: x, out_shardings=sharding)(tree)  # device_put takes no keys across processes.
 
+    def shapes(self, tree: PyTree) -> PyTree:
+        """Shapes, types and layout of what ``place`` would return, without its values."""
+        sharding = NamedSharding(self._mesh, P())
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
+def on_one_device(tree: PyTree) -> PyTree:
+    """What every device holds a copy of, as arrays of one device of this process; nothing is copied."""
+    return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, Array) else x, tree)
+
 
 def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, Metrics]]:
     """The step of one device; the leaves of its batch have a leading axis of micro-batches."""

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import grain
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
@@ -97,6 +96,8 @@ def read(checkpoint: epath.Path, template: PyTree, batches: Any, *, step: int) -
     Returns:
       The state, and the description.
     """
+    import grain  # Late: a translation restores networks alone.
+
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone())
     with ocp.Checkpointer(handler, multiprocessing_options=alone()) as reader:
         state = reader.restore(checkpoint / "state", args=ocp.args.StandardRestore(template))

@@ -65,19 +65,19 @@ def replay(
         raise ValueError(f"The first step is 1; got {step}.")
     if jax.process_count() > 1:
         raise ValueError("A step is replayed by one process; the noise is the same as that of several.")
-    state, start = parallel.place(initial()), 0
-    earlier = [saved for saved in checkpoints.steps() if saved < step]
-    if earlier:
-        start = max(earlier)
-        state = checkpoints.restore_step(start, state, batches)
+    start = max((saved for saved in checkpoints.steps() if saved < step), default=0)
+    if start == 0:
+        state = parallel.place(initial())
+    else:
+        state = checkpoints.restore_step(start, parallel.shapes(initial()), batches)
     rng = parallel.place(rng)
-    for _ in tqdm(range(start, step - 1), desc="Going there", unit="step", disable=None):
+    for _ in tqdm(range(start, step - 1), desc="Replaying", unit="step", disable=None):
         state, _ = parallel.step(state, parallel.shard(next(batches)), rng)
 
     batch = jax.tree.map(np.asarray, next(batches))
     look = jax.jit(lambda state, one: _measure(stage, state, one, rng))
     examples = []
-    for i in tqdm(range(len(batch.index)), desc="Looking", unit="example", disable=None):
+    for i in tqdm(range(len(batch.index)), desc="Per-example gradients", unit="example", disable=None):
         values = look(state, jax.tree.map(lambda x: x[i : i + 1], batch))  # noqa: B023
         examples.append({name: float(value) for name, value in jax.device_get(values).items()})
     export = jax.device_get(stage.export(state))  # Before the step takes the state's buffers.

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -29,14 +30,16 @@ class Retention:
     Attributes:
       newest: how many of the newest stay; the newest always does.
       every_steps: those of its multiples stay for good; None for none.
-      best_metric: by which the best are found, as it is logged, such as ``loss/teacher``; lower is better, and of
-        equals the newer. None for none.
+      best_metric: by which the best are found, as it is logged, such as ``loss/teacher``; of equals the newer is
+        better. None for none.
+      best_is_highest: whether larger values of it are better.
       best: how many of the best stay.
     """
 
     newest: int
     every_steps: int | None = None
     best_metric: str | None = None
+    best_is_highest: bool = False
     best: int = 1
 
     def __post_init__(self):
@@ -54,7 +57,8 @@ class Retention:
           logged: of each checkpoint, by its step; None where it cannot be read.
         """
         found = {step: (values or {}).get(self.best_metric or "") for step, values in logged.items()}
-        known = {step: value for step, value in found.items() if value is not None}
+        sign = -1 if self.best_is_highest else 1
+        known = {step: sign * value for step, value in found.items() if value is not None and math.isfinite(value)}
         return sorted(known, key=lambda step: (known[step], -step))[: self.best]
 
 

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import jax
 import numpy as np
 from PIL import Image
-from tensorboardX import SummaryWriter
 
 from sar2opt_jax import paths
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 
 class Writer(Protocol):
@@ -80,7 +82,7 @@ class TensorBoard:
 
     def resume(self, step: int) -> None:
         """TensorBoard hides what it had after ``step``."""
-        self._events = SummaryWriter(self._directory, purge_step=step + 1 if step else None)
+        self._open(purge_step=step + 1 if step else None)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One point on each curve."""
@@ -96,9 +98,13 @@ class TensorBoard:
         self._writer.close()
 
     @property
-    def _writer(self) -> SummaryWriter:
-        if self._events is None:
-            self._events = SummaryWriter(self._directory)
+    def _writer(self) -> "SummaryWriter":
+        return self._open() if self._events is None else self._events
+
+    def _open(self, *, purge_step: int | None = None) -> "SummaryWriter":
+        from tensorboardX import SummaryWriter  # Late: an evaluation writes no events.
+
+        self._events = SummaryWriter(self._directory, purge_step=purge_step)
         return self._events
 
 

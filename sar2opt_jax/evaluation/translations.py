@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sar2opt_jax.data.scaling import to_float, to_uint8
+from sar2opt_jax.description import Description
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.results import series, steps_text
@@ -43,6 +44,7 @@ class Contender:
       params: its parameters.
       method: sampler and number of steps.
       identity: plain JSON that no two networks share; translations are kept as long as it stays.
+      description: of the network's export, for a reader; None where there is none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Contender:
     params: Params
     method: Method
     identity: Mapping[str, Any]
+    description: Description | None = None
 
     @property
     def label(self) -> str:
@@ -208,12 +211,3 @@ def latency_ms(function: Any, *args: Any, repeats: int) -> float:
 
     first = seconds()
     return 1e3 * (first if first > PATIENCE_SECONDS else statistics.median(seconds() for _ in range(repeats)))
-
-
-def fingerprint(params: Params) -> str:
-    """The SHA-256 of a network's parameters, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).data)
-    return digest.hexdigest()

@@ -32,6 +32,7 @@ def render(
     pictures: Sheets,
     *,
     config: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]],
     figure_steps: int,
 ) -> str:
     """report.html.
@@ -41,7 +42,8 @@ def render(
       about: what was evaluated, and on what; ``Run`` is the title.
       rows: of ``tables.rows_of``.
       pictures: the sheets of images.
-      config: the whole config as plain JSON.
+      config: of the evaluation, the whole of it as plain JSON.
+      networks: by name the description of each, as plain JSON.
       figure_steps: of DDIM and DPM++ in the figures.
     """
     environment = jinja2.Environment(
@@ -84,6 +86,7 @@ def render(
         files=words.FILES,
         confidence=f"{words.CONFIDENCE:.0%}",
         config=json.dumps(config, indent=2, sort_keys=True, default=str),
+        networks={name: json.dumps(about, indent=2, sort_keys=True) for name, about in networks.items()},
         palette={f"c{i}": colour for i, colour in enumerate(styles.COLOURS)},
         count=len(results.ids),
     )

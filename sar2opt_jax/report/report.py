@@ -4,13 +4,12 @@ import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sar2opt_jax import paths
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
 from sar2opt_jax.evaluation.surroundings import surroundings
-from sar2opt_jax.report import markdown, page, panels, plots, sheets
-from sar2opt_jax.report.tables import rows_of
 
 
 def write(
@@ -21,6 +20,7 @@ def write(
     dataset: str,
     split: str,
     config: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     figure_steps: int = 8,
     rows: int = 8,
 ) -> None:
@@ -34,7 +34,8 @@ def write(
       title: what was evaluated, such as ``acd:simulated``.
       dataset: its name.
       split: which part of it.
-      config: the whole config as plain JSON, kept in results.json.
+      config: of the evaluation, the whole of it as plain JSON, kept in results.json.
+      networks: by name the description of each, as plain JSON: how it was trained, whatever the config says now.
       figure_steps: the number of DDIM's and DPM++'s steps in figures that show images.
       rows: examples in figure 1, at most.
     """
@@ -49,7 +50,7 @@ def write(
     paths.remove_leftovers(directory)
     with paths.temporary_path(directory) as unfinished:
         unfinished.mkdir()
-        _write(unfinished, results, about, config=config, figure_steps=figure_steps, rows=rows)
+        _write(unfinished, results, about, config=config, networks=networks, figure_steps=figure_steps, rows=rows)
         last = directory / "results.json"
         last.unlink(missing_ok=True)
         for path in sorted(unfinished.iterdir(), key=lambda path: path.name == last.name):
@@ -62,10 +63,15 @@ def _write(
     about: Mapping[str, str],
     *,
     config: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]],
     figure_steps: int,
     rows: int,
 ) -> None:
     """Writes all files of a report into an empty directory."""
+    # Matplotlib and Jinja, which nothing before the end of an evaluation waits for.
+    from sar2opt_jax.report import markdown, page, panels, plots, sheets
+    from sar2opt_jax.report.tables import rows_of
+
     table = rows_of(results)
     pictures = sheets.make(results, figure_steps=figure_steps, rows=rows)
     figures = {
@@ -81,13 +87,16 @@ def _write(
     _write_csv(directory / "per_image.csv", _per_image_fields(results), _per_image(results))
     texts = {
         "results.md": markdown.render(results, about, table, figure_steps=figure_steps),
-        "report.html": page.render(results, about, table, pictures, config=config, figure_steps=figure_steps),
+        "report.html": page.render(
+            results, about, table, pictures, config=config, networks=networks, figure_steps=figure_steps
+        ),
     }
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
     content = {
         "about": about,
         "config": config,
+        "networks": networks,
         "ids": list(results.ids),
         "groups": {name: list(groups) for name, groups in results.groups.items()},
         "remarks": list(results.remarks),

@@ -1,6 +1,5 @@
 """The evaluation of a run: which networks are compared, on what, and where the report goes."""
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -13,16 +12,18 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from sar2opt_jax import export as exports
-from sar2opt_jax.data import pipeline
+from sar2opt_jax import export, paths
 from sar2opt_jax.data.examples import Examples
+from sar2opt_jax.data.prepared import Prepared
+from sar2opt_jax.description import Description, ImageFormat
 from sar2opt_jax.engine import lock
 from sar2opt_jax.evaluation import evaluate
 from sar2opt_jax.evaluation.measures import Measures
-from sar2opt_jax.evaluation.translations import Contender, fingerprint
+from sar2opt_jax.evaluation.translations import VERSION, Contender
 from sar2opt_jax.metrics.linear_baseline import LinearFloor
 from sar2opt_jax.report import report
 from sar2opt_jax.translator import Method
+from sar2opt_jax.types import make_key
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class EvaluationSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a network to compare is found.
+class ModelPath:
+    """A network to compare.
 
     Attributes:
       name: what it is called in the report.
@@ -71,23 +72,19 @@ class Comparison:
     Attributes:
       workdir: the report goes to ``report/`` in it.
       title: what the run is called in its report, such as ``acd:simulated``.
-      dataset: the name of its data.
+      dataset: read by ``run`` alone: the split to evaluate on, and ``train``, to which the linear baseline is fitted.
       config: the whole config as plain JSON, kept beside the results.
       image_size: side of the images in pixels.
-      training_data: the split that the linear floor is fitted to.
-      evaluation_data: the split to evaluate on.
-      places: the networks.
+      models: the networks.
       settings: how they are compared.
     """
 
     workdir: Path
     title: str
-    dataset: str
+    dataset: Prepared
     config: Mapping[str, Any]
     image_size: int
-    training_data: pipeline.Source
-    evaluation_data: pipeline.Source
-    places: tuple[Place, ...]
+    models: tuple[ModelPath, ...]
     settings: EvaluationSettings
 
     def run(self, contenders: list[Contender]) -> None:
@@ -97,30 +94,34 @@ class Comparison:
           lock.WorkdirError: where another evaluation is at work there, or it cannot be written to.
         """
         settings, directory = self.settings, self.workdir / "report"
+        described = {contender.name: contender.description for contender in contenders if contender.description}
         with lock.hold(directory):
             results = evaluate.run(
                 contenders,
-                Examples(self.evaluation_data, num_examples=settings.num_examples, image_size=self.image_size),
+                Examples(
+                    self.dataset.split(settings.split), num_examples=settings.num_examples, image_size=self.image_size
+                ),
                 floor=self._floor,
                 measures=settings.measures,
                 directory=directory / "translations",
                 batch_size=settings.batch_size,
-                rng=jax.random.key(EVALUATION_SEED),
+                rng=make_key(EVALUATION_SEED),
             )
             if results is not None:
                 made_by = directory / MADE_BY
                 made_by.unlink(missing_ok=True)
                 report.write(
                     directory,
-                    results,
+                    dataclasses.replace(results, remarks=(*results.remarks, *self._lineage_remarks(described))),
                     title=self.title,
-                    dataset=self.dataset,
+                    dataset=self.dataset.name,
                     split=settings.split,
                     config=self.config,
+                    networks={name: about.to_json() for name, about in described.items()},
                     figure_steps=settings.figure_steps,
                     rows=settings.figure_rows,
                 )
-                made_by.write_text(json.dumps(self._made_by(contenders), indent=1) + "\n")
+                paths.write_json(made_by, self._made_by(contenders))
         # The others stay until then: a process that leaves brings the rest down.
         multihost_utils.sync_global_devices("the report is written")
         logger.info("The report is %s.", directory / "report.html")
@@ -132,16 +133,35 @@ class Comparison:
         """
         same = False
         if jax.process_index() == 0:
-            with contextlib.suppress(OSError, ValueError):  # Missing, or torn: then it is made again.
-                same = json.loads((self.workdir / "report" / MADE_BY).read_text()) == self._made_by(contenders)
+            written = json.loads(paths.to_json(self._made_by(contenders)))
+            same = paths.read_json(self.workdir / "report" / MADE_BY) == written
         return bool(multihost_utils.broadcast_one_to_all(np.int32(same)))
 
     def _made_by(self, contenders: list[Contender]) -> dict[str, Any]:
-        return {"config": self.config, "networks": {c.name: c.identity for c in contenders}}
+        return {
+            "config": self.config,
+            "data": self.dataset.fingerprint,
+            "translations": VERSION,
+            "networks": {c.name: c.identity for c in contenders},
+        }
+
+    @staticmethod
+    def _lineage_remarks(described: Mapping[str, Description]) -> list[str]:
+        """What a reader must know of networks that were distilled from another teacher than the one beside them."""
+        teacher = described.get("teacher")
+        if teacher is None:
+            return []
+        return [
+            f"{name} was distilled from another teacher ({about.parent}) than the one in this report "
+            f"({teacher.fingerprint})."
+            for name, about in described.items()
+            if about.parent not in (None, teacher.fingerprint)
+        ]
 
     def _floor(self) -> LinearFloor:
         settings = self.settings
-        fit = Examples(self.training_data, num_examples=settings.floor_examples, image_size=self.image_size).batch()
+        train = self.dataset.split("train")
+        fit = Examples(train, num_examples=settings.floor_examples, image_size=self.image_size).batch()
         return LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
 
     def contenders(self) -> list[Contender]:
@@ -152,11 +172,11 @@ class Comparison:
           ValueError: where a network does not fit the data, or a method the network.
         """
         contenders, missing = [], []
-        for place in self.places:
+        for model in self.models:
             try:
-                contenders += self._contenders_of(place)
+                contenders += self._contenders_of(model)
             except FileNotFoundError as error:
-                if place.required:
+                if model.required:
                     raise
                 missing.append(error)
         if not contenders and missing:
@@ -167,30 +187,34 @@ class Comparison:
 
     def check(self) -> None:
         """Raises as ``contenders`` does, for networks that are not the run's own: before anything is trained."""
-        for place in self.places:
-            if place.required:
-                self._contenders_of(place)
+        for model in self.models:
+            if model.required:
+                self._contenders_of(model)
 
-    def _contenders_of(self, place: Place) -> list[Contender]:
-        model = exports.load_model(place.path, stage=place.stage)
-        channels = pipeline.sar_channels(self.evaluation_data)
-        if model.meta["sar"]["channels"] != channels:
+    def _contenders_of(self, model: ModelPath) -> list[Contender]:
+        trained = export.load(model.path, stage=model.stage)
+        about, where = trained.description, f"{model.name} ({model.path})"
+        radar = ImageFormat.from_json(self.dataset.image_format("sar"))
+        if len(about.radar.bands) != len(radar.bands):
             raise ValueError(
-                f"{place.name} ({place.path}) takes {model.meta['sar']['channels']} radar channel(s); "
-                f"{self.dataset} has {channels}."
+                f"{where} takes {len(about.radar.bands)} radar channel(s); {self.dataset.name} has {len(radar.bands)}."
             )
-        if self.image_size % model.size_multiple:
+        if (difference := about.radar.difference(radar)) is not None:
+            name, its, other = difference
             raise ValueError(
-                f"{place.name} ({place.path}) takes images whose sides are multiples of {model.size_multiple} pixels; "
+                f"{where} takes radar images with {name} = {its}; those of {self.dataset.name} have {other}."
+            )
+        if self.image_size % trained.size_multiple:
+            raise ValueError(
+                f"{where} takes images whose sides are multiples of {trained.size_multiple} pixels; "
                 f"data.image_size is {self.image_size}."
             )
-        about = {key: model.meta.get(key) for key in ("stage", "step", "model", "schedule", "consistency")}
-        identity = about | {"parameters": fingerprint(model.params)}
-        methods = self.settings.methods[model.translator.kind]
+        methods = self.settings.methods[about.kind]
         for method in methods:
             try:
-                model.translator.timesteps(method)
+                trained.translator.timesteps(method)
             except ValueError as error:
-                raise ValueError(f"{place.name} ({place.path}): {error}") from error
-        shared = {"name": place.name, "translator": model.translator, "params": model.params, "identity": identity}
-        return [Contender(method=method, **shared) for method in methods]
+                raise ValueError(f"{where}: {error}") from error
+        identity = {"fingerprint": about.fingerprint, "parameters": export.parameters_digest(trained.params)}
+        shared = {"name": model.name, "translator": trained.translator, "params": trained.params}
+        return [Contender(method=method, description=about, identity=identity, **shared) for method in methods]

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from sar2opt_jax import paths
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.results import SAMPLER_TITLES
 from sar2opt_jax.metrics.weights.inception import load_inception
 from sar2opt_jax.metrics.weights.lpips import load_lpips
-from sar2opt_jax.run.compare import EvaluationSettings, Place
+from sar2opt_jax.run.compare import EvaluationSettings, ModelPath
 from sar2opt_jax.run.optimizers import Config
 from sar2opt_jax.run.stages import STAGES
 from sar2opt_jax.translator import Method
@@ -15,33 +16,33 @@ RESERVED = frozenset(title.casefold() for title in (*SAMPLER_TITLES.values(), "O
 """What methods are called in a report, and networks therefore cannot be."""
 
 
-def compared(config: Config, workdir: Path) -> tuple[Place, ...]:
+def compared(config: Config, workdir: Path) -> tuple[ModelPath, ...]:
     """The networks of the report: of this run's stages those that translate best, then all others asked for.
 
     Raises:
       ValueError: for a further network without name or path, or two of one name.
     """
-    places = []
+    models = []
     if "teacher" in config.stages or config.teacher.export is not None:
         path = config.teacher.export or workdir
-        places.append(Place(name="teacher", path=path, stage="teacher", required=False))
+        models.append(ModelPath(name="teacher", path=path, stage="teacher", required=False))
     if (last := config.stages[-1]) != "teacher":
         name = "student" if STAGES[last].kind == "student" else last
-        places.append(Place(name=name, path=workdir, stage=last, required=False))
+        models.append(ModelPath(name=name, path=workdir, stage=last, required=False))
     for text in config.evaluation.models:
         name, _, path = text.partition("=")
         if not name or not path:
             raise ValueError(f"evaluation.models are NAME=PATH, such as CD=runs/distill-simulated; got {text!r}.")
-        places.append(Place(name=name, path=path))
+        models.append(ModelPath(name=name, path=path))
     taken = set(RESERVED)
-    for place in places:
-        if (name := place.name.casefold()) in taken:  # Some file systems do not tell large letters from small ones.
+    for model in models:
+        if (name := model.name.casefold()) in taken:  # Case-insensitive file systems would mix their translations.
             raise ValueError(
-                f"Two networks to compare are called {place.name!r}, or it is the name of a sampler; evaluation.models "
+                f"Two networks to compare are called {model.name!r}, or it is the name of a sampler; evaluation.models "
                 "must give another one."
             )
         taken.add(name)
-    return tuple(places)
+    return tuple(models)
 
 
 def check_evaluation(config: Config) -> None:
@@ -96,7 +97,9 @@ def measures(config: Config, *, image_size: int) -> Measures:
             "FID and KID were not measured: they are defined with the weights of one published file, "
             "pt_inception-2015-12-05-6726825d.pth, which evaluation.fid_weights names."
         )
-    inception = None if config.fid_weights is None else load_inception(Path(config.fid_weights).expanduser())
+        inception = None
+    else:
+        inception = load_inception(paths.local_path(config.fid_weights, "evaluation.fid_weights"))
     found = Measures(lpips=weights, inception=inception, remarks=tuple(remarks))
     found.check_image_size(image_size)
     return found

@@ -1,35 +1,32 @@
-"""Reads the config and puts the pieces together: the only module that sees a ``ConfigDict``."""
+"""From a config to a run: reads the config, checks it against itself, the devices, the data and the workdir."""
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import jax
 
-from sar2opt_jax.data import pipeline
+from sar2opt_jax import export, paths
 from sar2opt_jax.data.examples import Examples
-from sar2opt_jax.diffusion import losses, times
-from sar2opt_jax.engine import checkpoint, parallel
-from sar2opt_jax.export import DTYPES, schedule, translator, unet
-from sar2opt_jax.models.discriminator import Discriminator
+from sar2opt_jax.data.pipeline import check_size
+from sar2opt_jax.data.prepared import Prepared, Source
+from sar2opt_jax.description import Consistency, Dataset, Description, ImageFormat
+from sar2opt_jax.export import Export
+from sar2opt_jax.run import checks, lineage
 from sar2opt_jax.run.compare import Comparison
-from sar2opt_jax.run.evaluation import check_evaluation, compared, evaluation_settings
-from sar2opt_jax.run.optimizers import DECAYS, Config, learning_rate
-from sar2opt_jax.run.stages import STAGES, patchgan
+from sar2opt_jax.run.evaluation import compared, evaluation_settings
+from sar2opt_jax.run.optimizers import Config, learning_rate
+from sar2opt_jax.run.stages import STAGES, plain, schedule, shaping_settings, unet
 from sar2opt_jax.run.train import Experiment, StagePlan, TrainSettings
-from sar2opt_jax.stages import adversarial
-from sar2opt_jax.translator import KINDS
-from sar2opt_jax.types import Array, Export
+from sar2opt_jax.run.validation import Validation
+from sar2opt_jax.types import Array
 from tfds_builders.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
-IDENTITY = ("data", "model", "schedule", "stages")
-"""The groups of a config that a workdir belongs to; everything else may change when a run is resumed."""
-
-BASELINES = tuple(name for name, entry in STAGES.items() if entry.kind == "generator")
+VALIDATION_EXAMPLES = 8
+"""Images that previews show and validation measures."""
 
 
 def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
@@ -42,68 +39,158 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
       workdir: where the run lives; None is ``runs/NAME-PRESET``.
 
     Raises:
-      ValueError: for values that cannot work, alone or together.
+      ValueError: for values that cannot work, alone or together, or a workdir of another run.
       FileNotFoundError: where a dataset or a teacher's export is not where the config says.
     """
-    check(config)
-    for what, place in (("workdir", workdir), ("data.data_dir", config.data.data_dir)):
-        if place is not None and "://" in place:
-            raise ValueError(f"{what} ({place}) must be a folder; mount a bucket, as launch/tpu_vm.sh does.")
-    directory = Path(workdir or f"runs/{config.name}-{config.preset}")
-    check_workdir(config, directory)
-    data = config.data
-    if data.name.partition("/")[0] == "simulated":
-        prepare(data.name, data_dir=data.data_dir)
-    training_data = pipeline.open_split(data.name, split="train", data_dir=data.data_dir)
-    evaluation_data = pipeline.open_split(data.name, split=config.evaluation.split, data_dir=data.data_dir)
-    for source in (training_data, evaluation_data):
-        Examples(source, num_examples=1, image_size=data.image_size)  # Raises where it is too small.
-    sar_channels = pipeline.sar_channels(training_data)
-    given_teacher = None if config.teacher.export is None else teacher_export(config, sar_channels=sar_channels)
-    trained = [name for name in config.stages if name != "teacher" or given_teacher is None]
-    plans = tuple(plan(config, name, sar_channels=sar_channels) for name in trained)
+    checks.check(config)
+    directory = paths.local_path(workdir or f"runs/{config.name}-{config.preset}", "--workdir")
+    lineage.check_stages(directory, tuple(config.stages))
+    dataset = open_dataset(config)
+    teacher = None if config.teacher.export is None else given_teacher(config, dataset)
+    plans = plan_stages(config, dataset, teacher)
+    stands = {plan.name: lineage.stand(directory, plan.description) for plan in plans}
     announce(config, directory, plans)
+    for name, stand in stands.items():
+        if stand.status is lineage.Status.STALE:
+            logger.warning(
+                "Stage %s in %s (step %d) is stale: %s. Training renames its directory and trains it again.",
+                name, directory, stand.step, stand.reason,
+            )  # fmt: skip
     comparison = Comparison(
         workdir=directory,
         title=f"{config.name}:{config.preset}",
-        dataset=data.name,
-        config=_plain(config),
-        image_size=data.image_size,
-        training_data=training_data,
-        evaluation_data=evaluation_data,
-        places=compared(config, directory),
+        dataset=dataset,
+        config=plain(config),
+        image_size=config.data.image_size,
+        models=compared(config, directory),
         settings=evaluation_settings(config),
     )
     comparison.check()
     return Experiment(
         workdir=directory,
-        config=_plain(config),
+        config=plain(config),
         plans=plans,
-        teacher_export=given_teacher,
-        image_size=data.image_size,
-        training_data=training_data,
-        evaluation_data=evaluation_data,
-        train_settings=TrainSettings(augment=data.augment, **config.train),
+        teacher=teacher,
+        image_size=config.data.image_size,
+        training_data=dataset.split("train"),
+        validation=validation(config, dataset, comparison),
+        train_settings=train_settings(config),
         comparison=comparison,
     )
 
 
-def plan(config: Config, name: str, *, sar_channels: int) -> StagePlan:
-    """The stage ``name`` of a checked config, with how long it runs."""
-    settings = config[STAGES[name].settings]
+def open_dataset(config: Config) -> Prepared:
+    """The dataset of a config, whose splits for training and evaluation exist and are large enough.
+
+    The evaluation's split is not read.
+    """
+    data = config.data
+    if data.name.partition("/")[0] == "simulated":
+        prepare(data.name, data_dir=data.data_dir, waiting=logger.info)
+    dataset = Prepared(data.name, data_dir=data.data_dir)
+    for split in ("train", config.evaluation.split):
+        dataset.split(split)
+    Examples(dataset.split("train"), num_examples=1, image_size=data.image_size)  # Raises where it is too small.
+    check_size(*dataset.image_size, image_size=data.image_size)
+    return dataset
+
+
+def train_settings(config: Config) -> TrainSettings:
+    """The group ``train``."""
+    return TrainSettings(augment=config.data.augment, **config.train)
+
+
+def validation(config: Config, dataset: Prepared, comparison: Comparison) -> Validation:
+    """What is looked at and measured while a stage is trained: never a split that the evaluation uses."""
+    split = "validation" if dataset.sizes.get("validation") else "train"
+    if split == "train":
+        logger.warning("%s has no validation split: previews show training images, nothing is validated.", dataset.name)
+        checks.check_without_validation(config)
+    source: Source = dataset.split(split)
+    return Validation(
+        examples=Examples(source, num_examples=VALIDATION_EXAMPLES, image_size=config.data.image_size),
+        measures=comparison.settings.measures if split == "validation" else None,
+    )
+
+
+def plan_stages(config: Config, dataset: Prepared, teacher: Export | None) -> tuple[StagePlan, ...]:
+    """The stages that are trained, in order, each with the description of what it will export."""
+    parent = teacher and teacher.description.fingerprint
+    plans = []
+    for name in config.stages:
+        if name == "teacher" and teacher is not None:
+            continue
+        plans.append(plan_stage(config, name, dataset, parent=parent if STAGES[name].starts_from else None))
+        parent = plans[-1].description.fingerprint
+    return tuple(plans)
+
+
+def plan_stage(config: Config, name: str, dataset: Prepared, *, parent: str | None) -> StagePlan:
+    """The stage ``name`` of a checked config, started from the export with the fingerprint ``parent``."""
+    settings = config[STAGES[name].groups[0]]
     rate = learning_rate(settings.optimizer, num_steps=settings.num_steps)
-    about = description(config, name, sar_channels=sar_channels)
-    sampled = translator(about, unet(config.model, dtype=settings.dtype))
+    about = description(config, name, dataset, parent=parent)
+    translator = about.translator(dtype=settings.dtype)
     return StagePlan(
         name=name,
-        objective=STAGES[name].make(config, sar_channels),
+        objective=STAGES[name].make(config, len(about.radar.bands)),
         num_steps=settings.num_steps,
         seed=config.seed + list(STAGES).index(name),  # Stages differ in data order and noise.
         learning_rate=lambda step: float(cast(Array, rate(step))),
         description=about,
-        translator=sampled,
-        preview=sampled.method(num_steps=settings.get("preview_steps")),
+        translator=translator,
+        preview=translator.method(num_steps=settings.get("preview_steps")),
     )
+
+
+def description(config: Config, name: str, dataset: Prepared, *, parent: str | None = None) -> Description:
+    """What stage ``name`` of a config exports after its last step."""
+    entry, distill = STAGES[name], config.distill
+    consistency = Consistency(solver_steps=distill.solver_steps, sigma_data=distill.sigma_data)
+    return Description(
+        stage=name,
+        kind=entry.kind,
+        rank=entry.rank,
+        unet=unet(config),
+        prediction=config.model.prediction,
+        schedule=schedule(config),
+        consistency=consistency if entry.kind == "student" else None,
+        radar=ImageFormat.from_json(dataset.image_format("sar")),
+        optical=ImageFormat.from_json(dataset.image_format("optical")),
+        image_size=config.data.image_size,
+        ground_sampling_m=dataset.ground_sampling_m,
+        dataset=Dataset(name=config.data.name, version=dataset.version, fingerprint=dataset.fingerprint),
+        settings=shaping_settings(config, name),
+        parent=parent,
+        preset=f"{config.name}:{config.preset}",
+        step=config[entry.groups[0]].num_steps,
+    )
+
+
+def given_teacher(config: Config, dataset: Prepared) -> Export:
+    """The export that ``config.teacher.export`` names.
+
+    Raises:
+      FileNotFoundError: where there is none.
+      ValueError: where its network, schedule or radar images are not those of the config.
+    """
+    path = config.teacher.export
+    teacher = export.load(path, stage="teacher")
+    wanted = description(config, "teacher", dataset)
+    its, asked = lineage.architecture(teacher.description), lineage.architecture(wanted)
+    for name, value in asked.items():
+        if its.get(name) != value:
+            raise ValueError(
+                f"The teacher export {path} has {name} = {its.get(name)}, this config asks for {value}. Change the "
+                "config, or train a teacher with it."
+            )
+    if (radar := teacher.description.radar.difference(wanted.radar)) is not None:
+        name, its, other = radar
+        raise ValueError(
+            f"The teacher export {path} takes radar images with {name} = {its}; those of {config.data.name} have "
+            f"{other}. Prepare the dataset as the teacher's was, or train a teacher on it."
+        )
+    return teacher
 
 
 def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
@@ -123,116 +210,3 @@ def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
     )
     if config.preset not in ("sen12", "gf3"):
         logger.info("At full size, on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
-
-
-def description(config: Config, name: str, *, sar_channels: int) -> dict[str, Any]:
-    """What is saved beside an export of stage ``name``, so that it can be used without a config. Plain JSON."""
-    student = {"solver_steps": config.distill.solver_steps, "sigma_data": config.distill.sigma_data}
-    return {
-        "stage": name,
-        "kind": STAGES[name].kind,
-        "model": _plain(config.model),
-        "schedule": _plain(config.schedule),
-        "consistency": student if STAGES[name].kind == "student" else None,
-        "sar": {"channels": sar_channels, "scaling": "uint8 0 .. 255 to -1 .. 1"},
-        "data": config.data.name,
-        "image_size": config.data.image_size,
-        "preset": f"{config.name}:{config.preset}",
-    }
-
-
-def teacher_export(config: Config, *, sar_channels: int) -> Export:
-    """The export that ``config.teacher.export`` names.
-
-    Raises:
-      FileNotFoundError: where there is none.
-      ValueError: where its network, schedule or radar channels are not those of the config.
-    """
-    path = config.teacher.export
-    export, meta, _ = checkpoint.load_export(path, stage="teacher")
-    wanted = description(config, "teacher", sar_channels=sar_channels)
-    for group in ("model", "schedule", "sar"):
-        for key, value in wanted[group].items():
-            if meta[group].get(key) != value:
-                raise ValueError(
-                    f"The teacher export {path} has {group}.{key} = {meta[group].get(key)}, "
-                    f"this config asks for {value}. Change the config, or train a teacher with it."
-                )
-    return export
-
-
-def check(config: Config) -> None:
-    """Raises ValueError, with what was found and what is expected, for a config that cannot run."""
-    for name in config.stages:
-        _choose("stage", name, STAGES)
-    for group in {entry.settings: None for entry in STAGES.values()}:
-        _choose(f"{group}.dtype", config[group].dtype, DTYPES)
-        _choose(f"{group}.optimizer.decay", config[group].optimizer.decay, DECAYS)
-        if config[group].num_steps < 1:
-            raise ValueError(f"{group}.num_steps must be at least 1; got {config[group].num_steps}.")
-    _choose("distill.loss", config.distill.loss, losses.CONSISTENCY)
-    for group in ("adversarial", *BASELINES):
-        _choose(f"{group}.loss", config[group].loss, losses.ADVERSARIAL)
-    _choose("adversarial.real", config.adversarial.real, adversarial.REAL)
-    retention = TrainSettings(augment=config.data.augment, **config.train).retention
-    keep, save = retention.every_steps, config.train.save_every_steps
-    if keep is not None and keep % max(save, 1):
-        raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
-    _choose("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
-    for name in config.evaluation.teacher_samplers:
-        _choose("evaluation.teacher_samplers", name, KINDS["teacher"].usual_steps)
-    check_evaluation(config.evaluation)
-    noise_schedule = schedule(config.schedule)
-    noise_schedule.check_prediction(config.model.prediction)
-    times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)
-    for steps in config.evaluation.student_steps:
-        times.consistency(noise_schedule.num_steps, steps, solver_steps=config.distill.solver_steps)
-    for steps in (*config.evaluation.teacher_steps, config.evaluation.original_steps, config.evaluation.figure_steps):
-        times.trailing(noise_schedule.num_steps, steps)
-    network = unet(config.model, dtype="float32")
-    sized = Discriminator(unet=network) if "adversarial" in config.stages else network
-    sized.check_image_size(config.data.image_size, config.data.image_size)
-    for name in BASELINES:
-        critic = patchgan(config[name])
-        if name in config.stages:
-            critic.check_image_size(config.data.image_size, config.data.image_size)
-    parallel.check_batch_size(
-        config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches
-    )
-    _choose("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
-
-
-def check_workdir(config: Config, workdir: Path) -> None:
-    """Raises ValueError where a workdir holds a run of another identity."""
-    kept = workdir / "config.json"
-    if not kept.exists():
-        return
-    before, now = (identity(found) for found in (json.loads(kept.read_text()), _plain(config)))
-    for group in IDENTITY:
-        if before[group] != now[group]:
-            raise ValueError(
-                f"The workdir {workdir} belongs to a run with {group} = {before[group]}; this config has {now[group]}. "
-                "Choose another --workdir, or go back to the config it was started with."
-            )
-
-
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a config, given as plain JSON, that a workdir belongs to; where the data lie is not part of it."""
-    found = {group: config[group] for group in IDENTITY}
-    return found | {"data": {key: value for key, value in found["data"].items() if key != "data_dir"}}
-
-
-def _choose(what: str, name: str, known: Any) -> None:
-    if name not in known:
-        raise ValueError(f"Unknown {what} {name!r}; known: {', '.join(known)}.")
-
-
-def _plain(config: Config) -> dict[str, Any]:
-    """As JSON reads it back: tuples are lists."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return list(value) if isinstance(value, tuple) else value
-
-    return plain(config.to_dict())

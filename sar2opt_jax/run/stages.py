@@ -1,13 +1,14 @@
 """From a config to a stage: which networks, which optimiser, which settings."""
 
 import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
-from sar2opt_jax.export import DTYPES, as_model, schedule, unet
+from sar2opt_jax.description import DTYPES, ScheduleSettings, UNetSettings, as_model
 from sar2opt_jax.models.discriminator import Discriminator, from_unet
 from sar2opt_jax.models.init import fresh_params, init_params
 from sar2opt_jax.models.patchgan import PatchGAN
@@ -19,7 +20,7 @@ from sar2opt_jax.stages.patches import PatchDiscriminator
 from sar2opt_jax.stages.pix2pix import Pix2Pix
 from sar2opt_jax.stages.teacher import Teacher
 from sar2opt_jax.translator import generate
-from sar2opt_jax.types import Array, Model, Params, Stage
+from sar2opt_jax.types import Array, Model, Params, Stage, look_up
 
 
 def _teacher(config: Config, sar_channels: int) -> Teacher:
@@ -29,7 +30,7 @@ def _teacher(config: Config, sar_channels: int) -> Teacher:
         model=model,
         init_params=init_network,
         optimizer=optimizer(settings.optimizer, num_steps=settings.num_steps),
-        schedule=schedule(config.schedule),
+        schedule=schedule(config).make(),
         prediction=config.model.prediction,
         min_snr_gamma=settings.min_snr_gamma,
         noise_offset=settings.noise_offset,
@@ -44,7 +45,7 @@ def _distill(config: Config, sar_channels: int) -> Distill:
 
 
 def _adversarial(config: Config, sar_channels: int) -> Adversarial:
-    module = Discriminator(unet=unet(config.model, dtype=config.distill.dtype))
+    module = Discriminator(unet=unet(config).make(dtype=config.distill.dtype))
 
     def init_discriminator(rng: Array, teacher: Params) -> Params:
         fresh = init_params(module, rng, image_size=config.data.image_size, sar_channels=sar_channels)
@@ -63,9 +64,9 @@ def _adversarial(config: Config, sar_channels: int) -> Adversarial:
 def _distill_settings(config: Config) -> dict[str, Any]:
     settings = config.distill
     return {
-        "model": as_model(unet(config.model, dtype=settings.dtype)),
+        "model": as_model(unet(config).make(dtype=settings.dtype)),
         "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
-        "schedule": schedule(config.schedule),
+        "schedule": schedule(config).make(),
         "prediction": config.model.prediction,
         "solver_steps": settings.solver_steps,
         "loss": settings.loss,
@@ -117,7 +118,7 @@ def _network(
     config: Config, dtype: str, *, sar_channels: int, out_channels: int = 3
 ) -> tuple[Model, Callable[[Array], Params]]:
     """The U-Net as a function, and what makes its parameters."""
-    network = unet(config.model, dtype=dtype, out_channels=out_channels)
+    network = unet(config).make(dtype=dtype, out_channels=out_channels)
     size = config.data.image_size
     return as_model(network), functools.partial(init_params, network, image_size=size, sar_channels=sar_channels)
 
@@ -135,24 +136,95 @@ def _patch_discriminator(
     return discriminator, lambda rng: fresh_params(module, rng, images)
 
 
+def unet(config: Config) -> UNetSettings:
+    """The group ``model`` of a config."""
+    model = config.model
+    return UNetSettings(
+        widths=tuple(model.widths),
+        blocks_per_level=model.blocks_per_level,
+        attention=tuple(model.attention),
+        head_width=model.head_width,
+        norm_groups=model.norm_groups,
+    )
+
+
+def schedule(config: Config) -> ScheduleSettings:
+    """The group ``schedule`` of a config."""
+    return ScheduleSettings(**plain(config.schedule))
+
+
 def patchgan(settings: Config) -> PatchGAN:
     """The patch discriminator of a baseline's group of a config."""
     return PatchGAN(widths=tuple(settings.discriminator_widths), dtype=DTYPES[settings.dtype])
 
 
 class Entry(NamedTuple):
-    """A stage, as a config knows it."""
+    """A stage, as a config knows it.
 
-    make: Callable[[Config, int], Stage]  # from the config and the number of SAR channels
-    settings: str  # the group with its num_steps, dtype and optimizer
-    kind: str  # of what it exports, see translation.KINDS
+    Attributes:
+      make: from the config and the number of SAR channels.
+      groups: of the config that shape it; the first has its ``num_steps``, ``dtype`` and ``optimizer``.
+      kind: of what it exports, see ``translator.KINDS``.
+      rank: see ``Description.rank``.
+      starts_from: the kind of export that it is started from; None for fresh parameters.
+    """
+
+    make: Callable[[Config, int], Stage]
+    groups: tuple[str, ...]
+    kind: str
+    rank: int
+    starts_from: str | None = None
 
 
 STAGES = {
-    "teacher": Entry(_teacher, "teacher", "teacher"),
-    "distill": Entry(_distill, "distill", "student"),
-    "adversarial": Entry(_adversarial, "distill", "student"),
-    "pix2pix": Entry(_pix2pix, "pix2pix", "generator"),
-    "cyclegan": Entry(_cyclegan, "cyclegan", "generator"),
+    "teacher": Entry(_teacher, ("teacher",), "teacher", rank=2),
+    "distill": Entry(_distill, ("distill",), "student", rank=3, starts_from="teacher"),
+    "adversarial": Entry(_adversarial, ("distill", "adversarial"), "student", rank=4, starts_from="teacher"),
+    "pix2pix": Entry(_pix2pix, ("pix2pix",), "generator", rank=1),
+    "cyclegan": Entry(_cyclegan, ("cyclegan",), "generator", rank=0),
 }
-"""A stage's place is part of its seed: append."""
+"""Stages by name. The position of a stage is part of its seed: append."""
+
+NOT_SHAPING = ("num_steps", "preview_steps", "export")
+"""Settings of a stage's groups that do not shape what it learns in a step."""
+
+
+def shaping_settings(config: Config, name: str) -> dict[str, Any]:
+    """The settings that shape an export of stage ``name``, besides its network and its data, as plain JSON."""
+    groups = {group: plain(config[group]) for group in STAGES[name].groups}
+    for values in groups.values():
+        for key in NOT_SHAPING:
+            values.pop(key, None)
+    data = plain(config.data)
+    for key in ("name", "data_dir", "image_size"):
+        del data[key]
+    return {"seed": config.seed, "train": {"batch_size": config.train.batch_size}, "data": data, **groups}
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """A config, or a group of one, as JSON reads it back: tuples are lists."""
+    return json.loads(config.to_json())
+
+
+def check_order(stages: Sequence[str], *, teacher_is_given: bool) -> None:
+    """Raises ValueError for stages that cannot be trained one after the other, each from the export before it."""
+    if not stages:
+        raise ValueError(f"stages is empty; give at least one of {', '.join(STAGES)}.")
+    before: str | None = None
+    for position, name in enumerate(stages):
+        entry = look_up("stage", name, STAGES)
+        if name == "teacher" and position == 0 and teacher_is_given:
+            before = entry.kind
+            continue
+        available = "teacher" if position == 0 and teacher_is_given else before
+        if entry.starts_from is None and position > 0:
+            raise ValueError(f"stages = {list(stages)}: stage {name} starts from fresh parameters and must come first.")
+        if entry.starts_from is not None and available != entry.starts_from:
+            found = (
+                f"stage {stages[position - 1]}, a {before}, comes before it" if before else "nothing comes before it"
+            )
+            raise ValueError(
+                f"stages = {list(stages)}: stage {name} starts from a {entry.starts_from}, but {found}. Put stage "
+                f"{entry.starts_from} before it, or name an export in {entry.starts_from}.export."
+            )
+        before = entry.kind

@@ -1,11 +1,12 @@
 """One run from its first stage to its report, in one workdir.
 
 WORKDIR/.lock                  held by the run that is at work
-WORKDIR/config.json            what the run is
+WORKDIR/config.json            what it was last started with
 WORKDIR/metrics.jsonl          one line a logged step, with stage and step
 WORKDIR/events/STAGE/          the same for TensorBoard
 WORKDIR/previews/STAGE_STEP.png
 WORKDIR/STAGE/checkpoints/STEP/{state,data,export,meta}
+WORKDIR/STAGE.stale-N/         the same of a stage whose parent was trained on after it
 WORKDIR/report/                figures and tables of the evaluation, and translations/METHOD/ID.png
 WORKDIR/replay/STAGE_STEP.*    what a repeated step did
 """
@@ -13,7 +14,6 @@ WORKDIR/replay/STAGE_STEP.*    what a repeated step did
 import dataclasses
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +21,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from clu import parameter_overview
+from jax.experimental import multihost_utils
 from PIL import Image
 
+from sar2opt_jax import export, paths
 from sar2opt_jax.data import pipeline
-from sar2opt_jax.data.examples import Examples
-from sar2opt_jax.engine import checkpoint, lock, loop
+from sar2opt_jax.data.prepared import Source
+from sar2opt_jax.description import Description
+from sar2opt_jax.engine import agreement, lock, loop
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.replay import replay
@@ -33,14 +36,15 @@ from sar2opt_jax.engine.retention import Retention
 from sar2opt_jax.engine.writer import make_writer
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.evaluation.translations import Contender
+from sar2opt_jax.export import Export
+from sar2opt_jax.run import lineage
 from sar2opt_jax.run.changes import changes
 from sar2opt_jax.run.compare import Comparison
+from sar2opt_jax.run.validation import StageValidation, Validation, is_higher_better
 from sar2opt_jax.translator import Method, Translator
-from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Networks, PyTree, Stage, make_key
 
 logger = logging.getLogger(__name__)
-
-PREVIEW_EXAMPLES = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,12 +52,12 @@ class StagePlan:
     """One stage of a run.
 
     Attributes:
-      name: one of ``build.STAGES``; the name of its directory.
+      name: one of ``stages.STAGES``; the name of its directory.
       objective: the stage.
       num_steps: optimiser steps.
       seed: of its parameters, its noise and its data order.
       learning_rate: at a number of steps taken.
-      description: saved beside every export.
+      description: of what it exports after its last step.
       translator: samples the export, for previews.
       preview: how previews are sampled.
     """
@@ -63,13 +67,13 @@ class StagePlan:
     num_steps: int
     seed: int
     learning_rate: Callable[[int], float]
-    description: Mapping[str, Any]
+    description: Description
     translator: Translator
     preview: Method
 
-    def translate(self, export: Export, sar: Array, rng: Array) -> Array:
+    def translate(self, networks: Networks, sar: Array, rng: Array) -> Array:
         """Translations of ``sar``, [batch, height, width, 3] in [-1, 1], for a person to look at."""
-        return self.translator(export["unet"], sar, jax.random.split(rng, sar.shape[0]), method=self.preview)
+        return self.translator(networks["unet"], sar, jax.random.split(rng, sar.shape[0]), method=self.preview)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,7 @@ class TrainSettings:
     nonfinite: str
     log_every_steps: int
     preview_every_steps: int
+    validate_every_steps: int
     save_every_steps: int
     keep_checkpoints: int
     keep_every_steps: int | None
@@ -97,6 +102,7 @@ class TrainSettings:
             newest=self.keep_checkpoints,
             every_steps=self.keep_every_steps,
             best_metric=self.keep_best_metric,
+            best_is_highest=self.keep_best_metric is not None and is_higher_better(self.keep_best_metric),
             best=self.keep_best_checkpoints,
         )
 
@@ -109,10 +115,10 @@ class Experiment:
       workdir: where everything goes.
       config: the whole config as plain JSON, kept beside the results.
       plans: the stages in order.
-      teacher_export: of a given teacher, which then is not trained; or None.
+      teacher: a given one, which then is not trained; or None.
       image_size: side of the images in pixels.
       training_data: the training split.
-      evaluation_data: the split to evaluate on.
+      validation: what previews show and validation measures.
       train_settings: for all stages.
       comparison: its evaluation.
     """
@@ -120,10 +126,10 @@ class Experiment:
     workdir: Path
     config: Mapping[str, Any]
     plans: tuple[StagePlan, ...]
-    teacher_export: Export | None
+    teacher: Export | None
     image_size: int
-    training_data: pipeline.Source
-    evaluation_data: pipeline.Source
+    training_data: Source
+    validation: Validation
     train_settings: TrainSettings
     comparison: Comparison
 
@@ -132,17 +138,29 @@ class Experiment:
 
         Raises:
           lock.WorkdirError: where another run is at work in the workdir, or it cannot be written to.
+          ValueError: where checkpoints in the workdir were trained with other settings, data or parents.
         """
+        for plan in self.plans:
+            lineage.stand(self.workdir, plan.description)
         with lock.hold(self.workdir):
             if jax.process_index() == 0:
                 self._say_what_changed()
-                write_json(self.workdir / "config.json", self.config)
-            export = self.teacher_export
+                paths.write_json(self.workdir / "config.json", self.config)
+            networks = self.teacher and self.teacher.networks
             for plan in self.plans:
-                export = self._train_stage(plan, export)
+                self._set_aside_if_stale(plan)
+                networks = self._train_stage(plan, networks)
             contenders = self.comparison.contenders()
             if not self.comparison.is_done(contenders):
                 self._evaluate(contenders)
+
+    def _set_aside_if_stale(self, plan: StagePlan) -> None:
+        found = lineage.stand(self.workdir, plan.description)
+        is_stale = agreement.first_says(str(int(found.status is lineage.Status.STALE))) == "1"
+        if is_stale:
+            target = lineage.set_aside(self.workdir, plan.name)
+            multihost_utils.sync_global_devices("a stale stage is renamed")
+            logger.warning("Stage %s was stale: %s. It is kept as %s.", plan.name, found.reason, target)
 
     def _evaluate(self, contenders: list[Contender]) -> None:
         try:
@@ -157,9 +175,9 @@ class Experiment:
         for change in changes(json.loads(kept.read_text()), self.config) if kept.exists() else ():
             logger.info("Since the last start %s", change)
 
-    def _train_stage(self, plan: StagePlan, export: Export | None) -> Export:
+    def _train_stage(self, plan: StagePlan, networks: Networks | None) -> Networks:
         settings = self.train_settings
-        parts = self._parts(plan, export)
+        parts = self._parts(plan, networks)
         with (
             self._checkpoints(plan) as checkpoints,
             make_writer(self.workdir, stage=plan.name) as writer,
@@ -174,22 +192,24 @@ class Experiment:
                 writer=writer,
                 rng=parts.rng,
                 initial=parts.initial,
-                preview=parts.preview,
+                preview=parts.validation.picture,
+                validate=parts.validation.metrics,
                 explain=lambda step: self._explain(plan, step),
                 log_every_steps=settings.log_every_steps,
                 preview_every_steps=settings.preview_every_steps,
+                validate_every_steps=settings.validate_every_steps,
                 save_every_steps=settings.save_every_steps,
                 nonfinite=settings.nonfinite,
             )
 
     def _checkpoints(self, plan: StagePlan) -> Checkpoints:
         directory = self.workdir / plan.name / "checkpoints"
-        return Checkpoints(directory, keep=self.train_settings.retention, meta=plan.description)
+        return Checkpoints(directory, keep=self.train_settings.retention, meta=export.metadata(plan.description))
 
-    def _parts(self, plan: StagePlan, export: Export | None) -> "_Parts":
-        """What a stage is run with, from the export of the one before."""
+    def _parts(self, plan: StagePlan, networks: Networks | None) -> "_Parts":
+        """What a stage is run with, from the networks of the one before."""
         settings = self.train_settings
-        init_rng, train_rng, preview_rng = jax.random.split(jax.random.key(plan.seed), 3)
+        init_rng, train_rng, preview_rng = jax.random.split(make_key(plan.seed), 3)
         batches = pipeline.training_batches(
             self.training_data,
             image_size=self.image_size,
@@ -200,25 +220,19 @@ class Experiment:
             host_count=jax.process_count(),
             num_threads=settings.loader_threads,
         )
-        count = PREVIEW_EXAMPLES
-        samples = Examples(self.evaluation_data, num_examples=count, image_size=self.image_size).batch()
-        translate = jax.jit(plan.translate)
 
         def initial() -> PyTree:
-            state = plan.objective.init(init_rng, export)
+            state = plan.objective.init(init_rng, networks)
             size = parameter_overview.count_parameters(plan.objective.export(state)["unet"])
             logger.info("Stage %s: a U-Net of %s parameters.", plan.name, f"{size:,}")
             return state
-
-        def preview(export: Export) -> np.ndarray:
-            return grid(samples.sar, samples.optical, np.asarray(translate(export, samples.sar, preview_rng)))
 
         return _Parts(
             parallel=DataParallel(plan.objective, mapping=settings.mapping, micro_batches=settings.micro_batches),
             batches=batches,
             rng=train_rng,
             initial=initial,
-            preview=preview,
+            validation=self.validation.of(plan.objective, plan.translate, preview_rng),
         )
 
     def _ids(self, plan: StagePlan, step: int) -> list[str]:
@@ -243,14 +257,14 @@ class Experiment:
         names = [plan.name for plan in self.plans]
         if stage not in names:
             raise ValueError(f"This run trains no stage {stage!r}; its stages: {', '.join(names)}.")
-        place = names.index(stage)
-        plan = self.plans[place]
+        position = names.index(stage)
+        plan = self.plans[position]
         if not 1 <= step <= plan.num_steps:
             raise ValueError(f"Stage {stage} has the steps 1 to {plan.num_steps}; got {step}.")
-        export = self.teacher_export
-        if place > 0:
-            export = checkpoint.load_export(self.workdir, stage=names[place - 1])[0]
-        parts = self._parts(plan, export)
+        networks = self.teacher and self.teacher.networks
+        if position > 0:
+            networks = export.load(self.workdir, stage=names[position - 1]).networks
+        parts = self._parts(plan, networks)
         with lock.hold(self.workdir), self._checkpoints(plan) as checkpoints:
             replayed = replay(
                 plan.objective,
@@ -266,17 +280,17 @@ class Experiment:
             shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             logger.info("%s %s: %s", "NOT FINITE" if i in replayed.suspects else "finite", name, shown)
         directory = self.workdir / "replay"
-        directory.mkdir(exist_ok=True)
         batch = replayed.batch
         translated = jax.jit(plan.translate)(replayed.export, batch.sar, parts.rng)
         path = directory / f"{stage}_{step:07d}"
-        Image.fromarray(grid(batch.sar, batch.optical, np.nan_to_num(translated))).save(path.with_suffix(".png"))
+        with paths.atomic_file(path.with_suffix(".png")) as temporary:
+            Image.fromarray(grid(batch.sar, batch.optical, np.nan_to_num(translated))).save(temporary, format="PNG")
         examples = [{"id": name, **values} for name, values in zip(ids, replayed.examples, strict=True)]
         found = {"stage": stage, "step": step, "from_checkpoint": replayed.start}
         found |= {"learning_rate": float(plan.learning_rate(step - 1)), "metrics": replayed.metrics}
-        write_json(path.with_suffix(".json"), found | {"examples": examples})
+        paths.write_json(path.with_suffix(".json"), found | {"examples": examples})
         logger.info(
-            "Step %d of stage %s, gone to from step %d: %d of %d examples are not finite by themselves; see %s.json.",
+            "Step %d of stage %s, replayed from step %d: %d of %d examples are not finite by themselves; see %s.json.",
             step, stage, replayed.start, len(replayed.suspects), len(ids), path,
         )  # fmt: skip
 
@@ -288,11 +302,4 @@ class _Parts(NamedTuple):
     batches: Iterator[Batch]
     rng: Array
     initial: Callable[[], PyTree]
-    preview: Callable[[Export], np.ndarray]
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file that is never half there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    validation: StageValidation

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from sar2opt_jax.data import pipeline
+from sar2opt_jax.data import pipeline, prepared
 
 
 def coordinates_source(count=10, size=12):
@@ -196,52 +196,7 @@ def test_no_examples_are_refused():
 
 
 def test_source_tells_its_channels_and_size():
-    assert pipeline.sar_channels(coordinates_source()) == 2
-    assert pipeline.stored_size(coordinates_source()) == (12, 12)
-
-
-class Dotted(tfds.core.GeneratorBasedBuilder):
-    """Three texts are enough to look for splits and versions."""
-
-    VERSION = tfds.core.Version("1.2.0")
-
-    def _info(self):
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({"id": tfds.features.Text()}))
-
-    def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples()}
-
-    def _generate_examples(self):
-        yield from ((number, {"id": f"p{number}"}) for number in range(3))
-
-
-@pytest.fixture(name="data_dir")
-def prepared_dotted(tmp_path):
-    Dotted(data_dir=tmp_path, file_format="array_record").download_and_prepare()
-    return tmp_path
-
-
-def test_open_split_reads_the_prepared_dataset(data_dir):
-    source = pipeline.open_split("dotted", split="train", data_dir=data_dir)
-    assert sorted(source[i]["id"] for i in range(len(source))) == [b"p0", b"p1", b"p2"]
-    assert len(pipeline.open_split("dotted", split="train[:2]", data_dir=str(data_dir))) == 2
-    assert [example["id"] for example in source] == [source[i]["id"] for i in range(3)]
-    for index in (-1, 3):
-        with pytest.raises(IndexError, match=f"There are 3 pairs; got index {index}"):
-            source[index]
-
-
-def test_open_split_takes_the_newest_whole_version(data_dir):
-    (data_dir / "dotted" / "1.2.0").rename(data_dir / "dotted" / "1.10.0")
-    (data_dir / "dotted" / "1.9.0").mkdir()
-    (data_dir / "dotted" / "incomplete.ABCDEF_2.0.0").mkdir()
-    assert len(pipeline.open_split("dotted", split="train", data_dir=data_dir)) == 3
-
-
-@pytest.mark.parametrize("split", ["test", "train[:0]"])
-def test_open_split_names_the_splits_there_are(data_dir, split):
-    with pytest.raises(ValueError, match=r"dotted.*\{'train': 3\}"):
-        pipeline.open_split("dotted", split=split, data_dir=data_dir)
+    assert prepared.sar_channels(coordinates_source()) == 2
 
 
 class Pictures(tfds.core.GeneratorBasedBuilder):
@@ -275,44 +230,21 @@ def png(values):
 
 def test_stored_pairs_are_read_as_they_were_written(tmp_path):
     Pictures(data_dir=tmp_path, file_format="array_record").download_and_prepare()
-    source = pipeline.open_split("pictures", split="train", data_dir=tmp_path)
+    source = prepared.open_split("pictures", split="train", data_dir=tmp_path)
     expected = {pair["id"]: pair for pair in coordinates_source(10)}
     for position in range(len(source)):
         example = source[position]
         np.testing.assert_array_equal(example["optical"], expected[example["id"]]["optical"])
         np.testing.assert_array_equal(example["sar"], expected[example["id"]]["sar"][..., :1])
-    assert (pipeline.sar_channels(source), pipeline.stored_size(source)) == (1, (12, 12))
+    assert prepared.sar_channels(source) == 1
+    assert prepared.Prepared("pictures", data_dir=tmp_path).image_size == (12, 12)
 
 
 def test_training_on_stored_pairs_is_that_on_decoded_ones(tmp_path):
     Pictures(data_dir=tmp_path, file_format="array_record").download_and_prepare()
-    source = pipeline.open_split("pictures", split="train", data_dir=tmp_path)
+    source = prepared.open_split("pictures", split="train", data_dir=tmp_path)
     decoded = [source[position] for position in range(len(source))]
     assert_same(batches(source, 6), batches(decoded, 6))
     assert_same(batches(source, 3, image_size=12), batches(decoded, 3, image_size=12))
     with pytest.raises(ValueError, match=r"image_size \(13\) .* stored 12 x 12"):
         batches(source, 1, image_size=13)
-
-
-def test_open_split_says_how_to_prepare(tmp_path):
-    command = "python -m tfds_builders.prepare sen12 --manual_dir="
-    with pytest.raises(FileNotFoundError, match=f"data_dir .*nowhere does not exist.*{command}"):
-        pipeline.open_split("sen12", split="train", data_dir=tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=f"sen12 is not prepared: no {tmp_path}/sen12.*{command}"):
-        pipeline.open_split("sen12", split="train", data_dir=tmp_path)
-
-
-def test_open_split_knows_the_default_configuration(data_dir):
-    (data_dir / "configured" / ".config").mkdir(parents=True)
-    (data_dir / "configured" / ".config" / "metadata.json").write_text('{"default_config_name": "small"}')
-    (data_dir / "dotted").rename(data_dir / "configured" / "small")
-    assert len(pipeline.open_split("configured", split="train", data_dir=data_dir)) == 3
-    assert len(pipeline.open_split("configured/small", split="train", data_dir=data_dir)) == 3
-
-
-def test_open_split_names_the_configurations_there_are(tmp_path):
-    folder = tmp_path / "gf3" / "qxs_saropt" / "1.0.0"
-    folder.mkdir(parents=True)
-    (folder / "dataset_info.json").write_text("{}")
-    with pytest.raises(FileNotFoundError, match="Prepared there: gf3/qxs_saropt"):
-        pipeline.open_split("gf3", split="train", data_dir=tmp_path)

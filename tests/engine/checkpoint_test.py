@@ -6,18 +6,22 @@ import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from sar2opt_jax.engine import digests, durable
-from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError, load_export, save_export
+from sar2opt_jax.engine import digests, durable, networks
+from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.recovery import ITEMS
 
 META = {"stage": "teacher", "model": {"widths": [32, 64]}, "consistency": None}
 KEY = jax.random.key(3)
+
+
+def read_newest(directory):
+    """Metadata of the newest checkpoint, whose networks can be read."""
+    return networks.read(networks.newest(networks.as_directory(directory)))[1]
 
 
 @pytest.fixture
@@ -153,15 +157,15 @@ def test_checkpoint_of_an_earlier_version_is_used_and_said_to_be_unverified(
     unverified = f"Checkpoint {directory / '5'} is of an earlier version, without digests.json: whether it is damaged"
     assert unverified in caplog.text
     caplog.clear()
-    assert load_export(directory)[2] == 5
+    assert read_newest(directory)["step"] == 5
     assert unverified in caplog.text
 
 
 def test_digests_that_are_gone_are_damage(write, directory, linear_stage, batches, caplog):
     write(steps=[2, 5])
     (directory / "5" / digests.FILE).unlink()
-    with pytest.raises(ValueError, match=r"checkpoints/5 is damaged: digests.json is missing\. Name an older"):
-        load_export(directory)
+    with pytest.raises(ValueError, match=r"checkpoints/5 is corrupt: digests.json is missing\. Name an older"):
+        read_newest(directory)
     assert restore(directory, linear_stage(optax.adam(0.1)), batches())[1] == 2
     assert f"Checkpoint {directory / '5'} cannot be read: it is damaged: digests.json is missing." in caplog.text
 
@@ -176,11 +180,11 @@ def test_description_that_is_gone_with_the_digests_is_damage(write, directory, l
 
 
 def test_export_that_is_handed_on_has_its_digests(directory):
-    save_export(directory, {"unet": {"w": np.ones(2)}}, meta=META, step=3)
-    assert load_export(directory)[2] == 3
+    networks.save(directory, {"unet": {"w": np.ones(2)}}, meta=META, step=3)
+    assert read_newest(directory)["step"] == 3
     (directory / "3" / digests.FILE).unlink()
     with pytest.raises(ValueError, match=r"digests.json is missing"):
-        load_export(directory)
+        read_newest(directory)
 
 
 def test_checkpoint_of_other_devices_says_what_stays(write, directory, linear_stage, batches, caplog, monkeypatch):
@@ -245,7 +249,7 @@ def test_failed_save_is_reported_removed_and_tried_again(directory, linear_stage
                 with pytest.raises(SaveError, match=f"state of step {step} could not be saved in .*is of step 1;"):
                     checkpoints.wait()
                 assert [entry.name for entry in directory.iterdir()] == ["1"]
-                assert load_export(directory)[2] == 1
+                assert read_newest(directory)["step"] == 1
     assert [entry.name for entry in directory.iterdir()] == ["4"]
     assert f"Checkpoint {directory / '2'} could not be written: " in caplog.text
     assert "The newest whole one is of step 1; the next save tries again." in caplog.text
@@ -267,13 +271,13 @@ def test_failed_save_does_not_raise_before_the_end(directory, linear_stage, batc
     assert [entry.name for entry in directory.iterdir()] == ["2"]
 
 
-def test_load_export_of_a_damaged_one_raises_and_names_the_file(write, directory):
+def test_reading_networks_of_a_damaged_one_raises_and_names_the_file(write, directory):
     write(steps=[2, 5])
     flip(directory / "5" / "meta" / "metadata")
-    with pytest.raises(ValueError, match=r"teacher/checkpoints/5 is damaged: meta/metadata is not what was written"):
-        load_export(directory)
+    with pytest.raises(ValueError, match=r"teacher/checkpoints/5 is corrupt: meta/metadata is not what was written"):
+        read_newest(directory)
     flip(directory / "2" / "data" / "process_0-of-1.json")  # No part of what is handed on.
-    assert load_export(directory / "2")[2] == 2
+    assert networks.read(networks.as_directory(directory / "2"))[1]["step"] == 2
 
 
 def test_another_optimiser_raises_and_moves_nothing(write, directory, linear_stage, batches):
@@ -304,41 +308,6 @@ def test_what_a_killed_save_left_is_removed_and_never_loaded(write, directory, t
     write(steps=[5])
     left = directory / "9.orbax-checkpoint-tmp"
     (left / "export").mkdir(parents=True)
-    assert load_export(tmp_path)[2] == 5
+    assert read_newest(directory)["step"] == 5
     write(steps=[6])  # Orbax removes it in the background, but before something is saved.
     assert not left.exists()
-
-
-@pytest.mark.parametrize("place", [".", "teacher", "teacher/checkpoints", "teacher/checkpoints/5"])
-def test_load_export_finds_the_newest_below_any_level(write, tmp_path, place):
-    saved = write(steps=[2, 5])
-    export, meta, step = load_export(tmp_path / place)
-    assert (step, {name: meta[name] for name in META}) == (5, META)
-    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(export))
-    assert_equal(export, {"unet": saved[5].params})
-
-
-def test_load_export_of_one_checkpoint_takes_that_one(write, tmp_path):
-    saved = write(steps=[2, 5])
-    export, _, step = load_export(tmp_path / "teacher" / "checkpoints" / "2")
-    assert step == 2
-    assert_equal(export, {"unet": saved[2].params})
-
-
-def test_load_export_takes_the_last_stage_or_the_one_asked_for(tmp_path, batches):
-    for number, stage in enumerate(["teacher", "adversarial", "distill"], start=1):
-        with Checkpoints(tmp_path / stage / "checkpoints", keep=2, meta={"stage": stage}) as checkpoints:
-            tree = {"unet": {"w": jnp.ones(2)}}
-            checkpoints.save(number, tree, batches(), tree, progress={})
-    assert load_export(tmp_path)[1]["stage"] == "adversarial"
-    assert load_export(tmp_path, stage="distill")[2] == 3
-    with pytest.raises(ValueError, match="is a checkpoint of stage 'distill'; expected one of stage 'teacher'"):
-        load_export(tmp_path / "distill", stage="teacher")
-
-
-def test_load_export_says_what_it_found(tmp_path):
-    (tmp_path / "report").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"expected adversarial/checkpoints/STEP or .* There: report\."):
-        load_export(tmp_path)
-    with pytest.raises(FileNotFoundError, match="It does not exist"):
-        load_export(tmp_path / "nowhere")

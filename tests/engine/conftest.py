@@ -54,10 +54,6 @@ class LinearStage:
     def export(self, state):
         return {"unet": state.params}
 
-    def preview(self, export, sar, rng):
-        del rng
-        return sar @ export["unet"]["w"] + export["unet"]["b"].reshape(1, 1, 1, 3)
-
 
 def make_batch(positions):
     """Examples that are fixed by their positions in the run."""

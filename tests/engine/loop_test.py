@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
-from sar2opt_jax.engine import digests, loop
-from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError, load_export
+from sar2opt_jax.engine import digests, loop, networks
+from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import make_writer
 
@@ -51,10 +51,12 @@ def train(linear_stage, batches):
             "num_steps": NUM_STEPS,
             "log_every_steps": 3,
             "preview_every_steps": 5,
+            "validate_every_steps": 5,
             "save_every_steps": 4,
             "nonfinite": "stop",
             "initial": lambda: stage.init(jax.random.key(0)),
-            "preview": lambda export: np.full((8, 8, 3), 127, np.uint8),
+            "preview": lambda step, networks: np.full((8, 8, 3), 127, np.uint8),
+            "validate": lambda step, state, networks: {},
             "explain": "How step {} came about.".format,
             **changed,
         }
@@ -112,7 +114,7 @@ def test_run_leaves_lines_previews_and_checkpoints(undisturbed):
     previews = sorted(entry.name for entry in (workdir / "previews").iterdir())
     assert previews == ["linear_0000005.png", "linear_0000010.png"]
     assert saved_steps(workdir) == [8, 10]
-    assert_equal(load_export(workdir / "linear")[0], export)
+    assert_equal(networks.read(networks.newest(networks.as_directory(workdir / "linear" / "checkpoints")))[0], export)
 
 
 def test_logged_value_is_the_mean_over_its_interval(train, tmp_path, undisturbed):
@@ -228,7 +230,7 @@ def test_run_that_is_already_longer_raises(train, undisturbed):
         train(undisturbed[0], num_steps=6)
 
 
-@pytest.mark.parametrize("what", ["log", "preview", "save"])
+@pytest.mark.parametrize("what", ["log", "preview", "validate", "save"])
 def test_number_of_steps_below_one_raises(train, tmp_path, what):
     with pytest.raises(ValueError, match=f"{what}_every_steps must be at least 1; got 0"):
         train(tmp_path, **{f"{what}_every_steps": 0})

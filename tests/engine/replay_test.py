@@ -46,10 +46,12 @@ def run_and_replay(tmp_path, stage, batches, batch_of):
                     writer=writer,
                     rng=RNG,
                     initial=lambda: stage.init(jax.random.key(0)),
-                    preview=lambda export: np.zeros((8, 8, 3), np.uint8),
+                    preview=lambda step, networks: np.zeros((8, 8, 3), np.uint8),
+                    validate=lambda step, state, networks: {},
                     explain=str,
                     log_every_steps=1,
                     preview_every_steps=100,
+                    validate_every_steps=100,
                     save_every_steps=4,
                     nonfinite="stop",
                 )

@@ -16,7 +16,7 @@ import driver
 import harness
 from outcome import Outcome
 
-from sar2opt_jax.data.pipeline import open_split
+from sar2opt_jax.data.prepared import open_split
 
 LONG = {"steps": 24, "seconds": 0.03}
 

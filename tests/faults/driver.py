@@ -136,9 +136,14 @@ def train_stage(name: str, export: Any, flags: argparse.Namespace) -> Any:
     samples = Examples(source, num_examples=4, image_size=SIZE).batch()
     translate = jax.jit(stage.preview)
 
-    def preview(export):
-        image = np.asarray(translate(export, samples.sar, preview_rng))[0]
+    def preview(step, networks):
+        del step
+        image = np.asarray(translate(jax.device_get(networks), samples.sar, preview_rng))[0]
         return np.clip(127.5 * image + 127.5, 0, 255).astype(np.uint8)
+
+    def validate(step, state, networks):
+        del step, state
+        return {"validation/mean": float(np.mean(jax.device_get(networks["unet"]["w"])))}
 
     with (
         Checkpoints(flags.workdir / name / "checkpoints", keep=flags.keep, meta={"stage": name}) as checkpoints,
@@ -155,9 +160,11 @@ def train_stage(name: str, export: Any, flags: argparse.Namespace) -> Any:
             rng=train_rng,
             initial=functools.partial(stage.init, init_rng, export),
             preview=preview,
+            validate=validate,
             explain=str,
             log_every_steps=flags.log_every,
             preview_every_steps=flags.preview_every,
+            validate_every_steps=flags.preview_every,
             save_every_steps=flags.save_every,
             nonfinite="stop",
         )

@@ -1,13 +1,16 @@
 """Which networks an evaluation compares, on networks that were never trained."""
 
+import dataclasses
 import shutil
 
 import jax
 import pytest
 
 from configs.base import get_base
-from sar2opt_jax.engine import checkpoint
-from sar2opt_jax.export import unet
+from sar2opt_jax import export
+from sar2opt_jax.data.prepared import Prepared
+from sar2opt_jax.description import ImageFormat, unnamed_bands
+from sar2opt_jax.export import Export
 from sar2opt_jax.models.init import init_params
 from sar2opt_jax.run import plan
 from tfds_builders.prepare import prepare
@@ -34,12 +37,16 @@ def config(data_dir):
     return config
 
 
-def write_network(config, workdir, *, stage="teacher", channels=1, seed=0):
+def write_network(config, workdir, *, stage="teacher", channels=1, seed=0, parent=None, **changes):
     """An export of fresh parameters."""
-    network = unet(config.model, dtype="float32")
+    network = plan.unet(config).make()
     params = init_params(network, jax.random.key(seed), image_size=32, sar_channels=channels)
-    meta = plan.description(config, stage, sar_channels=channels)
-    checkpoint.save_export(workdir / stage / "checkpoints", {"unet": params}, meta=meta, step=1)
+    dataset = Prepared(config.data.name, data_dir=config.data.data_dir)
+    about = dataclasses.replace(plan.description(config, stage, dataset, parent=parent), **changes)
+    if channels != 1:
+        radar = dataclasses.replace(about.radar, bands=unnamed_bands(channels), limits=None)
+        about = dataclasses.replace(about, radar=radar)
+    export.save(workdir / stage / "checkpoints", Export(networks={"unet": params}, description=about))
 
 
 def comparison(config, workdir):
@@ -78,8 +85,18 @@ def test_a_network_that_is_not_there_raises(config, tmp_path):
 
 
 def test_other_radar_channels_raise(config, tmp_path):
-    write_network(config, tmp_path / "run", channels=2)
-    with pytest.raises(ValueError, match=r"teacher \(.*run\) takes 2 radar channel\(s\); simulated/tiny has 1"):
+    write_network(config, tmp_path / "other", channels=2)
+    config.evaluation.models = (f"CD={tmp_path / 'other'}",)
+    with pytest.raises(ValueError, match=r"CD \(.*other\) takes 2 radar channel\(s\); simulated/tiny has 1"):
+        comparison(config, tmp_path / "run").contenders()
+
+
+def test_other_radar_limits_raise(config, tmp_path):
+    limits = {"radar": ImageFormat(bands=("VV",), quantity="dB", limits=((-20.0, 0.0),), dtype="float32")}
+    write_network(config, tmp_path / "other", **limits)
+    config.evaluation.models = (f"CD={tmp_path / 'other'}",)
+    message = r"CD \(.*other\) takes radar images with limits = \[\[-20.0, 0.0\]\]; .* have \[\[-25.0, 0.0\]\]"
+    with pytest.raises(ValueError, match=message):
         comparison(config, tmp_path / "run").contenders()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from tfds_builders import files
+from tfds_builders import files, finding
 
 FORMATS = {"sar": files.EightBit(size=16, mode="L"), "optical": files.EightBit(size=16, mode="RGB")}
 
@@ -34,9 +34,9 @@ def pair_writer(tmp_path, write_image):
 
 def read(root, processes=1):
     """The pairs, their facts, and the reason for every bad file by its path below the folder."""
-    pairs, bad = files.find_pairs(root, layout)
-    facts, faults = files.check_pairs(pairs, FORMATS, processes=processes)
-    return pairs, facts, {path.relative_to(root).as_posix(): reason for path, reason in bad + faults}
+    pairs, bad = finding.find_pairs(root, layout)
+    checked = files.check_pairs(pairs, FORMATS, processes=processes)
+    return pairs, checked.facts, {path.relative_to(root).as_posix(): reason for path, reason in bad + checked.bad}
 
 
 def test_pairs_are_found_by_id_and_sorted(tmp_path, write_pair):
@@ -69,7 +69,7 @@ def test_terrain_is_taken_from_either_file(tmp_path, write_pair):
         patch = layout(path)
         return patch._replace(terrain="urban") if patch.kind == "optical" else patch
 
-    [pair], _ = files.find_pairs(tmp_path, with_terrain)
+    [pair], _ = finding.find_pairs(tmp_path, with_terrain)
     assert (pair.patch.kind, pair.patch.terrain) == ("sar", "urban")
 
 
@@ -154,6 +154,39 @@ def test_jpeg_under_the_name_of_a_png_is_bad(tmp_path, write_pair):
     assert read(tmp_path)[2] == {"sar/a.png": "unreadable: not an image of the expected kind"}
 
 
+def test_image_that_decoders_show_differently_is_bad(tmp_path, write_pair):
+    # TFDS decodes by OpenCV where that is installed, which obeys the tag, and by Pillow, which does not.
+    for name in "abc":
+        write_pair(name)
+    exif = Image.Exif()
+    exif[274] = 6
+    for name, options in (("a", {"exif": exif}), ("b", {"transparency": 3})):
+        path = tmp_path / "sar" / f"{name}.png"
+        with Image.open(path) as image:
+            image.save(path, **options)
+    found = read(tmp_path)[2]
+    assert found.keys() == {"sar/a.png", "sar/b.png"}
+    assert all("transparent pixels or an orientation tag" in reason for reason in found.values())
+
+
+def test_constant_image_is_bad(tmp_path, write_pair):
+    write_pair("a")
+    write_pair("b")
+    Image.new("L", (16, 16), 7).save(tmp_path / "sar" / "a.png")
+    assert read(tmp_path)[2] == {"sar/a.png": "every pixel has the value 7, expected an image"}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_values_of_all_images_are_counted(tmp_path, write_pair, write_image, processes):
+    written = [write_image(tmp_path / "sar" / f"{n}.png", mode="L", size=16) for n in range(40)]
+    for number in range(40):
+        write_image(tmp_path / "optical" / f"{number}.png", mode="RGB", size=16)
+    pairs, _ = finding.find_pairs(tmp_path, layout)
+    tallies = files.check_pairs(pairs, FORMATS, processes=processes).tallies
+    np.testing.assert_array_equal(tallies["sar"].levels[0], np.bincount(np.ravel(written), minlength=256))
+    assert tallies["optical"].levels.shape == (3, 256) and tallies["optical"].levels.sum() == 40 * 3 * 256
+
+
 def test_message_lists_all_bad_files(tmp_path):
     bad = [files.BadFile(tmp_path / name, f"reason {name}") for name in "ba"]
     message = str(files.BadFilesError(bad, root=tmp_path))
@@ -200,6 +233,11 @@ def test_ordered_map_stays_near_its_reader():
     results = files.ordered_map(seen.append, range(1000), processes=1)
     next(results)
     assert len(seen) == 1
+
+
+def test_killed_process_is_one_sentence():
+    with pytest.raises(OSError, match=r"^One of 2 processes that decode files was killed, .* fewer --processes\.$"):
+        list(files.ordered_map(os._exit, [9] * 40, processes=2))
 
 
 def test_few_items_start_no_process(monkeypatch):

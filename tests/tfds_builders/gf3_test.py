@@ -31,6 +31,7 @@ def builder_maker(tmp_path):
         ("osdataset", "train/overview.png", None),
         ("three_mos", "3MOS/GF3/sar/sar_3.jpg", Crop("sar", 3)),
         ("three_mos", "3MOS/GF3/opt/urban/opt_3.jpg", Crop("optical", 3, terrain="urban")),
+        ("three_mos", "3MOS/GF3/opt/opt_3.jpg", Crop("optical", 3)),
         ("three_mos", "3MOS/ALOS/sar/sar_3.jpg", None),
     ],
 )

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from sar2opt_jax.data import pipeline
+from sar2opt_jax.data import prepared
 from sar2opt_jax.data.examples import Examples
-from tfds_builders import files, prepare
+from tfds_builders import files, interruption, prepare
 
 PROJECT = Path(__file__).parents[2]
 SEASON = "ROIs1158_spring"
@@ -42,7 +42,7 @@ def test_command_prepares_what_the_pipeline_reads(tmp_path, raw, capsys):
     assert any(row[:5] == ["sar", "of", "0", "..", "255:"] for row in rows)
     assert "audit: clean" in printed
 
-    source = pipeline.open_split("sen12", split="train", data_dir=tmp_path)
+    source = prepared.open_split("sen12", split="train", data_dir=tmp_path)
     examples = Examples(source, num_examples=2, image_size=256)
     batch, ids = examples.batch(), examples.ids
     assert batch.sar.shape == (2, 256, 256, 1) and batch.optical.shape == (2, 256, 256, 3)
@@ -64,10 +64,10 @@ def test_skip_bad_leaves_out_and_records(tmp_path, raw, capsys):
     bad = sorted(raw.rglob("*_s1_*_p1.png"))[0]
     bad.write_bytes(b"")
     arguments = ["sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}"]
-    with pytest.raises(SystemExit, match="1 bad files"):
+    with pytest.raises(SystemExit, match="1 bad file under"):
         prepare.main(arguments)
     prepare.main([*arguments, "--skip_bad"])
-    assert "1 files or pairs left out" in capsys.readouterr().out
+    assert "1 file or pair left out" in capsys.readouterr().out
     report = json.loads((tmp_path / "sen12" / "all" / "audit_1.0.0.json").read_text())
     assert report["left_out"] == [{"path": str(bad), "reason": "empty, 0 bytes"}]
     assert sum(report["pairs"].values()) == 5
@@ -122,7 +122,7 @@ def test_configuration_stands_after_a_slash(tmp_path, write_image):
     prepare.prepare("gf3/qxs_saropt", data_dir=tmp_path, manual_dir=tmp_path / "raw")
     for name in ("gf3", "gf3/qxs_saropt"):
         assert prepare.prepare(name, data_dir=tmp_path).info.full_name == "gf3/qxs_saropt/1.0.0"
-        assert len(pipeline.open_split(name, split="train", data_dir=tmp_path)) == 1
+        assert len(prepared.open_split(name, split="train", data_dir=tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_command_ends_with_one_message_and_no_traceback(tmp_path):
     assert str(caught.value).startswith("manual_dir")
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_preparation_leaves_no_dataset_and_the_next_starts_clean(tmp_path, raw, kill):
     # The process sends itself the signal while it writes the second split.
     program = f"""
 import os, sys
-from tfds_builders import files, prepare
+from tfds_builders import files, interruption, prepare
 original, count = files.EightBit.stored, 0
 def stored(self, path):
     global count
@@ -188,12 +188,123 @@ prepare.main(sys.argv[1:])
     killed = subprocess.run(
         [sys.executable, "-c", program, *arguments], env=environment, capture_output=True, timeout=120, check=False
     )
-    assert killed.returncode == (-kill if kill == signal.SIGKILL else 128 + kill), killed.stderr.decode()
+    said = killed.stderr.decode()
+    if kill == signal.SIGKILL:
+        assert killed.returncode == -kill, said
+    else:
+        assert killed.returncode == interruption.STATUS == 75, said
+        assert f"\nInterrupted by {kill.name}: nothing of sen12 was prepared" in said and "Traceback" not in said
     with pytest.raises(FileNotFoundError, match="sen12 is not prepared"):
-        pipeline.open_split("sen12", split="train", data_dir=tmp_path)
+        prepared.open_split("sen12", split="train", data_dir=tmp_path)
     leftovers = list((tmp_path / "sen12").rglob("incomplete.*"))
     assert len(leftovers) == (1 if kill == signal.SIGKILL else 0)
 
     prepare.main(arguments)
-    assert len(pipeline.open_split("sen12", split="train", data_dir=tmp_path)) == 2
+    assert len(prepared.open_split("sen12", split="train", data_dir=tmp_path)) == 2
     assert not list((tmp_path / "sen12").rglob("incomplete.*"))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_signal_to_a_whole_group_is_one_line(tmp_path, raw, sent):
+    # As a terminal and a batch system send it: to the command and to the processes that decode files for it.
+    program = f"""
+import os, sys
+from tfds_builders import files, prepare
+files._SHARE = files._CHUNK = 1
+original = files.ordered_map
+def ordered_map(*args, **options):
+    for result in original(*args, **options):
+        os.killpg(0, {int(sent)})
+        yield result
+files.ordered_map = ordered_map
+prepare.main(sys.argv[1:])
+"""
+    command = [sys.executable, "-c", program, "sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}", "--processes=2"]
+    ended = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        start_new_session=True,
+    )
+    assert ended.returncode == interruption.STATUS, ended.stderr
+    assert "Traceback" not in ended.stderr and "KeyboardInterrupt" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(f"Interrupted by {sent.name}: nothing of sen12 was prepared")
+
+
+def test_second_signal_does_not_stop_clearing_up():
+    cleared = []
+    with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.raised():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            cleared.append(True)
+    assert cleared and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_all_bad_files_are_listed_where_the_message_counts_them(tmp_path, write_sen12):
+    for patch in range(12):
+        write_sen12(tmp_path / "raw", season=SEASON, scene=1, patch=patch)
+    for path in (tmp_path / "raw").rglob("*_s1_*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(SystemExit, match=r"12 files, the first one .*: empty, 0 bytes") as caught:
+        prepare.main(["sen12", f"--manual_dir={tmp_path / 'raw'}", f"--data_dir={tmp_path}"])
+    listed = Path(str(caught.value).rpartition("All of them are listed in ")[2].removesuffix("."))
+    assert len(listed.read_text().splitlines()) == 12
+    listed.unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data_dir=gs://bucket/x"], "--data_dir=gs://bucket/x is an address, expected a folder"),
+        (["--manual_dir=gs://bucket/x"], "--manual_dir=gs://bucket/x is an address, expected a folder"),
+        (["--data_dir="], "--data_dir is empty"),
+        (["--processes=0"], "--processes=0 must be 1 or more"),
+    ],
+)
+def test_what_a_command_cannot_do_is_refused_before_anything_is_written(tmp_path, raw, monkeypatch, arguments, message):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(SystemExit, match=f"^{message}"):
+        prepare.main(["sen12", f"--manual_dir={raw}", "--data_dir=data", *arguments])
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_home_is_expanded_in_both_folders(tmp_path, raw, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prepare.main(["sen12", f"--manual_dir=~/{raw.name}", "--data_dir=~/data"])
+    assert (tmp_path / "data" / "sen12").is_dir()
+
+
+def test_names_that_are_not_utf8_are_told(tmp_path, raw):
+    (Path(os.fsdecode(os.fsencode(raw) + b"/S\xe3o.png"))).write_bytes(b"x")
+    with pytest.raises(SystemExit, match=r"S\\xe3o\.png: the name is not UTF-8") as caught:
+        prepare.main(["sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}"])
+    str(caught.value).encode()
+    prepare.main(["sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}", "--skip_bad"])
+
+
+def test_negative_values_may_follow_a_space():
+    given = ["x", "--sar_range", "-25,0", "--optical_range", "0,1", "--sar_bands", "1", "--skip_bad"]
+    joined = ["x", "--sar_range=-25,0", "--optical_range", "0,1", "--sar_bands", "1", "--skip_bad"]
+    assert prepare._joined(given) == joined
+    assert prepare._parser().parse_args(joined).sar_range == "-25,0"
+
+
+def test_bands_that_are_no_numbers_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        prepare.main(["pairs/x", "--sar_bands=VV,VH"])
+    assert "'VV,VH' is no list of bands, expected numbers such as 4,3,2" in capsys.readouterr().err
+
+
+def test_rules_and_blind_spots_are_in_the_summary(tmp_path, raw, capsys):
+    prepare.main(["sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "scenes: the season and the number in a file's name" in said and "splits: by a hash of the scene" in said
+    assert "0 scenes and 0 images in several splits, by 24 comparisons; see" in said
+    assert "the audit does not see ground shared by images that overlap by a half or less" in said

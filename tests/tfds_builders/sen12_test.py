@@ -35,6 +35,10 @@ def sen12_preparer(tmp_path, build):
             "v_2/agri/s1/ROIs1970_fall_s1_13_p265.png",
             files.Patch("sar", "ROIs1970_fall_13_p265", "13", "ROIs1970_fall", "agri"),
         ),
+        (
+            "downloads/s1/ROIs1970_fall_s1_13_p265.png",
+            files.Patch("sar", "ROIs1970_fall_13_p265", "13", "ROIs1970_fall"),
+        ),
         ("ROIs1158_spring/s1_0/overview.png", None),
         ("ROIs1158_spring/s3_0/ROIs1158_spring_s3_0_p1.png", None),
     ],
@@ -147,3 +151,17 @@ def test_audit_finds_the_ground_that_two_real_scenes_share(tmp_path, prepare):
     with pytest.raises(ValueError, match=r"optical of ROIs2020_fall_142_p11 \(train\) and of ROIs2020_fall_130_p11"):
         prepare(tmp_path / "raw")
     assert prepare(tmp_path / "raw", skip_bad=True).info.metadata["left_out"] == 2
+
+
+def test_mostly_one_value_is_refused(tmp_path, prepare, write_sen12):
+    for patch in (1, 2):
+        write_sen12(tmp_path / "raw", season="ROIs1158_spring", scene=0, patch=patch)
+    for path in (tmp_path / "raw").rglob("*_s1_*.png"):
+        with Image.open(path) as image:
+            values = np.array(image)
+        values[:200] = 0
+        Image.fromarray(values).save(path)
+    with pytest.raises(
+        ValueError, match=r"^sar: 78\.\d% of the values of band 1 are 0, expected less than half of sen12"
+    ):
+        prepare(tmp_path / "raw")

@@ -50,7 +50,8 @@ def test_prepared_patches_are_those_of_the_scenes(tiny):
         "validation": 16,
         "test": 16,
     }
-    assert builder.info.metadata == {"scenes": {"train": 2, "validation": 1, "test": 1}}
+    assert builder.info.metadata["scenes"] == {"train": 2, "validation": 1, "test": 1}
+    assert builder.info.metadata.keys() == {"scenes", "images", "ground_sampling_m", "content"}
     [example] = [e for e in builder.as_data_source("train") if e["id"] == b"scene0001_p06"]
     scene = make_scene(1)
     # The seventh patch stands in the second row of four, third column.

@@ -72,3 +72,93 @@ def test_numbers_of_two_splits_are_a_margin_apart(blocks):
 )  # fmt: skip
 def test_split_of_a_number_never_changes(number, split):
     assert BLOCKS.split_of(number) == split
+
+
+def own_pair(name, scene):
+    return files.Pair(patch=files.Patch("sar", name, scene), sar=Path(), optical=Path())
+
+
+def where(division):
+    return {pair.patch.id: split for split, members in division.members.items() for pair in members}
+
+
+def test_a_scene_is_a_location_unless_numbers_start_anew():
+    patches = [files.Patch("sar", str(n), "7", season) for n, season in enumerate(("spring", "fall"))]
+    pairs = [files.Pair(patch=patch, sar=Path(), optical=Path()) for patch in patches]
+    assert splits.count_scenes({"train": pairs}) == {"train": 1}
+    assert splits.count_scenes({"train": pairs}, splits.by_season_and_number) == {"train": 2}
+
+
+@pytest.mark.parametrize("count", range(3, 40))
+def test_three_scenes_and_more_fill_all_splits(count):
+    pairs = [own_pair(f"{scene}/{n}", f"scene{scene}") for scene in range(count) for n in range(2)]
+    found = splits.deal(pairs)
+    assert set(found.members) == set(splits.SPLITS)
+    homes = collections.defaultdict(set)
+    for name, split in where(found).items():
+        homes[name.partition("/")[0]].add(split)
+    assert all(len(home) == 1 for home in homes.values()) and len(homes) == count
+    counts = collections.Counter(next(iter(home)) for home in homes.values())
+    assert counts["train"] >= count / 2 - 1 and splits.deal(pairs[::-1]).rule == found.rule
+
+
+def test_dealing_is_the_hash_where_that_fills_all_splits():
+    pairs = [own_pair(str(scene), f"scene{scene}") for scene in range(200)]
+    found = splits.deal(pairs)
+    assert where(found) == {pair.patch.id: splits.split_of("", pair.patch.scene) for pair in pairs}
+    assert found.rule == "by a hash of the scene"
+
+
+@pytest.mark.parametrize("count", [33, 36, 100, 401, 10_000])
+def test_strips_of_a_running_number_are_two_rows_apart(count):
+    cut = splits.strips([f"porto_{number:05d}" for number in range(1, count + 1)])
+    if count == 33:
+        assert cut is None
+        return
+    kept = [(number, split) for number, split in enumerate(cut.values()) if split]
+    gaps = [after - before for (before, one), (after, other) in itertools.pairwise(kept) if one != other]
+    assert len(gaps) == 2 and min(gaps) > 2 * int((count - 1) ** 0.5) + 2
+    counts = collections.Counter(cut.values())
+    assert counts["train"] >= 8 * counts["test"] and counts["validation"] == counts["test"] >= 1
+
+
+def test_strips_of_rows_and_columns_follow_the_first_number():
+    cut = splits.strips([f"porto_y{128 * row}_x{64 * column}" for row in range(20) for column in range(7)])
+    rows = collections.defaultdict(set)
+    for name, split in cut.items():
+        rows[split].add(int(name.split("_")[1][1:]) // 128)
+    assert rows == {"train": {*range(14)}, None: {14, 15, 17, 18}, "validation": {16}, "test": {19}}
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["a", "b", "c"] * 20,
+        [f"{n}" if n % 2 else f"{n}_{n}" for n in range(100)],
+        ["porto_7"] * 50,
+        [f"r{row}_c{column}" for row in range(6) for column in range(50)],
+        [f"{n}" for n in (*range(60), 1_000_000)],
+        [],
+    ],
+)
+def test_ids_that_do_not_tell_cut_no_strips(ids):
+    assert splits.strips(ids) is None
+
+
+def test_one_or_two_scenes_are_cut_and_a_small_one_is_trained_on():
+    large = [own_pair(f"porto/{n}", "porto") for n in range(200)]
+    small = [own_pair(f"faro/{n}", "faro") for n in range(5)]
+    one, both = splits.deal(large), splits.deal(large + small)
+    assert set(one.members) == set(both.members) == set(splits.SPLITS)
+    assert {name: where(both)[name] for name in where(one)} == where(one)
+    assert all(where(both)[pair.patch.id] == "train" for pair in small)
+    assert splits.count_scenes(one.members) == dict.fromkeys(splits.SPLITS, 1)
+    assert not set.intersection(*(splits.scenes(members) for members in one.members.values()))
+
+
+def test_scenes_that_cannot_be_cut_are_kept_whole():
+    one = splits.deal([own_pair(f"porto/{n}", "porto") for n in range(5)])
+    two = splits.deal([own_pair(f"{scene}/{n}", scene) for scene in ("porto", "faro") for n in range(5)])
+    assert {split: len(members) for split, members in one.members.items()} == {"train": 5}
+    assert {split: len(members) for split, members in two.members.items()} == {"train": 5, "test": 5}
+    assert all("the column split of pairs.csv" in found.rule for found in (one, two))

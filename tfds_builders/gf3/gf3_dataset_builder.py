@@ -5,14 +5,16 @@ None of these collections says where a crop was cut, so all are split by blocks 
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from tfds_builders import files, splits
+from tfds_builders.bad_files import counted
 from tfds_builders.builder import PairsBuilder, PairsConfig
+from tfds_builders.description import RGB, ImageDescription
 
 
 class Crop(NamedTuple):
@@ -36,6 +38,7 @@ class CollectionConfig(PairsConfig):
     Attributes:
         crop: reads a file's path, None for a file that is none of the collection's.
         size: height and width of its images in pixels.
+        ground_sampling_m: metres per pixel.
         encoding: of its files.
         blocks: how its crops are dealt to the splits.
         homepage: where it comes from.
@@ -45,6 +48,7 @@ class CollectionConfig(PairsConfig):
 
     crop: Callable[[Path], Crop | None] = lambda path: None
     size: int = 256
+    ground_sampling_m: float = 1.0
     encoding: Literal["png", "jpeg"] = "png"
     blocks: splits.Blocks = splits.Blocks()  # noqa: RUF009  frozen
     homepage: str = ""
@@ -82,7 +86,8 @@ def three_mos(path: Path) -> Crop | None:
         return None
     if name[1] == "sar":
         return Crop("sar", int(name[2]))
-    return Crop("optical", int(name[2]), terrain=path.parent.name)
+    folder = path.parent.name
+    return Crop("optical", int(name[2]), terrain="" if folder == "opt" else folder)
 
 
 def _osdataset_512(path: Path) -> Crop | None:
@@ -123,6 +128,7 @@ _THREE_MOS = CollectionConfig(
     name="three_mos",
     description="The Gaofen-3 part of 3MOS: crops of 256 x 256 pixels with their terrain, 3.5 m a pixel.",
     crop=three_mos,
+    ground_sampling_m=3.5,
     encoding="jpeg",
     homepage="https://github.com/3M-OS/3MOS",
     expected="GF3/sar/sar_1.jpg",
@@ -191,6 +197,21 @@ class Builder(PairsBuilder):
             "optical": files.EightBit(size=size, mode="RGB", encoding=encoding),
         }
 
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """Grey levels of one polarisation, which the collections do not state, and colours."""
+        return {"sar": ImageDescription(bands=("band 1",)), "optical": ImageDescription(bands=RGB)}
+
+    @property
+    def ground_sampling_m(self) -> float:
+        """See ``CollectionConfig``."""
+        return self.collection.ground_sampling_m
+
+    @property
+    def scene_rule(self) -> str:
+        """See ``PairsBuilder``."""
+        return "blocks of consecutive numbers, as no crop says where it comes from"
+
     def layout(self, path: Path) -> files.Patch | None:
         """The crop in a file; the block of its number stands in for its scene."""
         if (crop := self.collection.crop(path)) is None:
@@ -201,3 +222,11 @@ class Builder(PairsBuilder):
     def split_of(self, patch: files.Patch) -> str | None:
         """By the number, with which every id ends."""
         return self.collection.blocks.split_of(int(patch.id.rpartition("_")[2]))
+
+    def divide(self, pairs: Sequence[files.Pair]) -> splits.Division:
+        """The pairs sorted into splits, without the margins of the blocks."""
+        found = super().divide(pairs)
+        left_out = len(pairs) - sum(map(len, found.members.values()))
+        return dataclasses.replace(
+            found, rule=f"eight, one and one of every ten blocks; {counted(left_out, 'crop')} between them left out"
+        )

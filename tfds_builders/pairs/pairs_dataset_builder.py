@@ -1,18 +1,23 @@
 """Anybody's own pairs: two folders, or a table. The configuration is made from the files and what is said of them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
-from tfds_builders import files
+from tfds_builders import files, splits
+from tfds_builders.bad_files import BadFile, BadFilesError
 from tfds_builders.builder import PairsBuilder, PairsConfig
-from tfds_builders.pairs.find import EXPECTED, find
+from tfds_builders.description import ImageDescription
+from tfds_builders.pairs import metadata, ranges
+from tfds_builders.pairs.find import EXPECTED, Found, find
+from tfds_builders.pairs.names import without_time
 from tfds_builders.pairs.raster import Raster
 from tfds_builders.pairs.settings import Settings
-from tfds_builders.pairs.survey import description, survey
+from tfds_builders.pairs.survey import survey
+from tfds_builders.values import Shares
 
 
 @dataclasses.dataclass(eq=False)
@@ -20,21 +25,28 @@ class OwnConfig(PairsConfig):
     """One dataset of somebody's own, found and surveyed.
 
     Attributes:
-        pairs: all of it.
-        bad: files that cannot be used, as far as names tell.
-        given_splits: the split of each pair by its id, where the owner states them.
-        lone: whether every pair counts as a scene of its own.
+        found: all of it, as far as names tell.
+        misfits: pairs whose images do not belong together, by their ids.
         images: how the images of each kind are read.
+        nodata: the value that marks missing pixels, of each kind, where it is stated.
+        ground_sampling_m: metres per pixel, where all files state the same.
+        notes: what the survey has to say, in sentences.
         settings: what its owner stated.
     """
 
     # Not shown: TFDS logs the configuration as a whole, with every pair.
-    pairs: list[files.Pair] = dataclasses.field(default_factory=list, repr=False)
-    bad: list[files.BadFile] = dataclasses.field(default_factory=list, repr=False)
-    given_splits: Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
-    lone: bool = False
+    found: Found = dataclasses.field(default_factory=lambda: Found(pairs=[], bad=[]), repr=False)
+    misfits: Mapping[str, BadFile] = dataclasses.field(default_factory=dict, repr=False)
     images: dict[files.Kind, Raster] = dataclasses.field(default_factory=dict, repr=False)
+    nodata: dict[files.Kind, float | None] = dataclasses.field(default_factory=dict, repr=False)
+    ground_sampling_m: float | None = None
+    notes: list[str] = dataclasses.field(default_factory=list, repr=False)
     settings: Settings = Settings()  # noqa: RUF009  frozen
+
+    @property
+    def pairs(self) -> list[files.Pair]:
+        """All that were found, sorted by id."""
+        return self.found.pairs
 
 
 def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) -> OwnConfig:
@@ -47,22 +59,24 @@ def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) 
         processes: how many decode files, where a range is to be measured.
 
     Raises:
-        ValueError: the files and the settings do not go together, or none can be used (``files.BadFilesError``).
+        ValueError: the files and the settings do not go together, or none can be used (``BadFilesError``).
         FileNotFoundError: there are no pairs.
     """
     found = find(root, scene_regex=settings.scene_regex)
     if not found.pairs:
         if found.bad:
-            raise files.BadFilesError(found.bad, root=root)
+            raise BadFilesError(found.bad, root=root)
         raise FileNotFoundError(f"No pairs under {root}: expected {EXPECTED}.")
+    seen = survey(found.pairs, settings, root=root, processes=processes)
     return OwnConfig(
         name=name,
         description="Somebody's own pairs.",
-        pairs=found.pairs,
-        bad=found.bad,
-        given_splits=found.splits,
-        lone=found.lone,
-        images=survey(found.pairs, settings, root=root, processes=processes),
+        found=found,
+        misfits=seen.misfits,
+        images=seen.images,
+        nodata=seen.nodata,
+        ground_sampling_m=seen.ground_sampling_m,
+        notes=seen.notes,
         settings=settings,
     )
 
@@ -99,40 +113,68 @@ class Builder(PairsBuilder):
         """As surveyed."""
         return {**self.own.images}
 
-    def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[files.BadFile]]:
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """As surveyed and stated."""
+        own = self.own
+        return {kind: metadata.describe(form, kind, own.nodata[kind]) for kind, form in own.images.items()}
+
+    @property
+    def ground_sampling_m(self) -> float | None:
+        """As surveyed."""
+        return self.own.ground_sampling_m
+
+    def find_pairs(self, root: Path) -> tuple[list[files.Pair], list[BadFile]]:
         """As found when the configuration was made."""
-        return self.own.pairs, list(self.own.bad)
+        return self.own.found.pairs, list(self.own.found.bad)
 
-    def split_of(self, patch: files.Patch) -> str | None:
-        """As the owner says, else by scene."""
-        given = self.own.given_splits
-        return super().split_of(patch) if given is None else given[patch.id]
+    @property
+    def misfits(self) -> Mapping[str, BadFile]:
+        """As surveyed."""
+        return self.own.misfits
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        generators = super()._split_generators(dl_manager)
-        own, metadata = self.own, self.info.metadata
-        scaling = {kind: description(own.images[kind], own.settings.reading(kind)) for kind in files.KINDS}
-        metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
-            settings=own.settings.as_json(), scaling=scaling, notes=self._notes(metadata, scaling)
-        )
-        return generators
+    @property
+    def table(self) -> Path | None:
+        """``pairs.csv``, where it names the files."""
+        return self.own.found.table
 
-    def _notes(self, metadata: Any, scaling: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """What the owner is to know, in sentences."""
-        notes = []
-        for kind, said in scaling.items():
-            if (limits := said["limits"]) is not None:
-                unit = "" if said["scale"] == "file" else " dB"
-                spans = ", ".join(
-                    f"band {band} {low:g} .. {high:g}{unit}"
-                    for band, (low, high) in zip(said["bands"], limits, strict=True)
-                )
-                notes.append(f"{kind}: 0 .. 255 is {spans}")
-            if missing := metadata["statistics"][kind]["missing"]:
-                notes.append(f"{kind}: {missing:,} pixels have no value in their file and are stored as 0")
-        if self.own.lone and self.own.given_splits is None:
-            notes.append(
+    @property
+    def scene_rule(self) -> str:
+        """What made the scenes, in words."""
+        return self.own.found.scene_rule
+
+    def divide(self, pairs: Sequence[files.Pair]) -> splits.Division:
+        """As the owner says, else by scene, and a scene is a location."""
+        found = self.own.found
+        if (given := found.splits) is None:
+            return splits.deal(pairs, numbered=lambda patch: without_time(patch.id.removeprefix(f"{patch.season}/")))
+        return splits.Division(members=splits.by_split(pairs, lambda patch: given[patch.id]), rule=found.split_rule)
+
+    def refusal(self, shares: Mapping[files.Kind, list[Shares]]) -> str | None:
+        """With what the values look like, and what would fit them."""
+        own = self.own
+        for kind, form in own.images.items():
+            if (why := metadata.refusal(kind, form, own.settings.reading(kind), shares[kind])) is not None:
+                unstretched = dataclasses.replace(form, limits=None)
+                seen = ranges.look(kind, unstretched, [pair.path(kind) for pair in own.pairs])
+                return why if seen is None else f"{why}\n{seen}"
+        return None
+
+    def notes(self, facts: Mapping[str, files.Facts], missing: Mapping[files.Kind, int]) -> list[str]:
+        """What was surveyed and seen, and what the splits rest on."""
+        lines = self.own.notes + metadata.notes(self.own.images, facts, missing)
+        if self.own.found.lone and self.own.found.splits is None:
+            lines.append(
                 "every pair counts as a scene of its own, so neighbouring crops may stand in different splits: sort "
                 "them into subfolders, or name the scene by --scene_regex or in the table"
             )
-        return notes
+        return lines
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        generators = super()._split_generators(dl_manager)
+        own = self.own
+        self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
+            settings=own.settings.as_json(),
+            scaling={kind: metadata.scaling(own.images[kind], own.settings.reading(kind)) for kind in files.KINDS},
+        )
+        return generators

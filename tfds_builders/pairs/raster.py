@@ -1,73 +1,17 @@
-"""The images of somebody's own files: PNG, JPEG and GeoTIFF of any depth, stored with 8 bits a channel.
-
-What a file is, its first bytes say, not its name. 8-bit PNG and JPEG are read by Pillow, with which TFDS reads them
-back; all else by GDAL, as Pillow makes 8 bits of 16-bit colour without a word.
-"""
+"""The images of somebody's own files as a ``files.Format``: of one form, stored with 8 bits a channel."""
 
 import dataclasses
 import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-import rasterio
 from PIL import Image
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+from tfds_builders import imagery
 from tfds_builders.pairs.settings import SCALES
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-"""Of files in a folder of images; their case does not matter."""
-
-_PNG, _BIT_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of its header that tells the bits a channel
-_SIGNATURES: dict[bytes, Literal["png", "jpeg", "tiff"]] = {
-    _PNG: "png",
-    b"\xff\xd8\xff": "jpeg",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-    b"II+\0": "tiff",  # of more than 4 GiB
-    b"MM\0+": "tiff",
-}
-_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}  # of Pillow's modes
-_DRIVERS = {"png": "PNG", "tiff": "GTiff"}  # GDAL's
-
-
-class Header(NamedTuple):
-    """What a file tells without being decoded."""
-
-    container: Literal["png", "jpeg", "tiff"]
-    height: int
-    width: int
-    bands: int
-    dtype: str
-
-    def __str__(self) -> str:
-        bands = "1 band" if self.bands == 1 else f"{self.bands} bands"
-        return f"{self.height} x {self.width} pixels, {bands} of {self.dtype}"
-
-
-def container(path: Path) -> Literal["png", "jpeg", "tiff"]:
-    """What kind of file this is.
-
-    Raises:
-        ValueError: none of the three.
-        OSError: it cannot be read.
-    """
-    return _container(_start(path))
-
-
-def header(path: Path) -> Header:
-    """What the file tells of itself.
-
-    Raises:
-        ValueError: no image of a kind that can be used, and why.
-        OSError: it cannot be read.
-    """
-    with _opened(path) as (found, _):
-        return found
+from tfds_builders.pairs.signature import Signature, difference, order, same_form
+from tfds_builders.values import Decoded, check_varies, suspects
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,32 +19,47 @@ class Raster:
     """Images of one size, one number of bands and one data type; a ``files.Format``.
 
     Attributes:
-        height, width: in pixels.
-        file_bands: how many bands every file has.
-        dtype: NumPy's name of the data type of every file.
-        like: the file from which the five above were taken, named where another differs.
-        bands: which bands become channels, counted from 1.
+        expected: what every file has in common.
+        like: a file that has it, named where another differs.
+        bands: which bands become channels, by their numbers in ``like``.
+        grey: one channel, which a file may hold several times in equal bands, as grey is often saved as colour.
         scale: one of ``settings.SCALES``.
         limits: what becomes 0 and 255, a channel, after the scale; None takes 8-bit values as they are.
+        nodata: a value that marks pixels without data, besides the one that a file states itself.
         encoding: of an image in the dataset. ``zlib`` is an array, as image files have one or three channels.
-        unchanged: the files' own bytes go in.
     """
 
-    height: int
-    width: int
-    file_bands: int
-    dtype: str
+    expected: Signature
     like: Path
     bands: tuple[int, ...]
+    grey: bool = False
     scale: str = "file"
     limits: tuple[tuple[float, float], ...] | None = None
+    nodata: float | None = None
     encoding: Literal["png", "jpeg", "zlib"] = "png"
-    unchanged: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of an image in the dataset."""
-        return self.height, self.width, len(self.bands)
+        return *self.expected.size, len(self.bands)
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of the data type of every file."""
+        return self.expected.dtype
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the channels."""
+        if self.grey and not self.expected.described:
+            return ("band 1",)
+        return self.expected.band_names(self.bands)
+
+    @property
+    def as_they_are(self) -> bool:
+        """Whether the values of files are stored unchanged, in all their bands."""
+        unchanged = self.limits is None and self.nodata is None
+        return unchanged and self.dtype == "uint8" and self.bands == self.expected.numbers
 
     def values(self, path: Path) -> np.ma.MaskedArray:
         """The numbers the range is about, [height, width, channel]; masked where there is none.
@@ -109,97 +68,95 @@ class Raster:
             ValueError: a file unlike the others, or without a value; what differs is noticed before it is decoded.
             OSError: it cannot be read.
         """
-        with _opened(path) as (found, image):
-            if found[1:] != (self.height, self.width, self.file_bands, self.dtype):
-                expected = Header("png", self.height, self.width, self.file_bands, self.dtype)
-                raise ValueError(f"{found}, expected {expected}, like {self.like}")
-            values = SCALES[self.scale](np.ma.masked_invalid(_decoded(image, self.bands)))
-        if np.ma.getmaskarray(values).any(axis=-1).all():
-            raise ValueError("no pixel has a value" + (" in all its bands" if len(self.bands) > 1 else ""))
-        return values
+        return self._scaled(self._numbers(path))
 
     def read(self, path: Path) -> np.ndarray:
         """See ``files.Format``: clipped to the range, which becomes 0 .. 255; 0 where there is no value."""
-        values = self.values(path)
-        if self.limits is None:
-            stored = values.filled(0)
-        else:
-            low, high = np.array(self.limits).T
-            share = (np.ma.getdata(values).astype(np.float64) - low) / (high - low)
-            stored = np.where(np.ma.getmaskarray(values), 0, np.round(255 * share.clip(0, 1))).astype(np.uint8)
-        return np.ma.array(stored, mask=values.mask) if np.ma.is_masked(values) else stored
+        return self._stored(self.values(path))
+
+    def decode(self, path: Path) -> Decoded:
+        """See ``files.Format``."""
+        numbers = self._numbers(path)
+        scaled = self._scaled(numbers)
+        check_varies(scaled, self.names)
+        numbers = np.ma.array(np.ma.getdata(numbers), mask=np.ma.getmaskarray(scaled))
+        return Decoded(
+            image=self._stored(scaled),
+            clipped=self._clipped(scaled),
+            suspects=suspects(numbers),
+            lowest=float(numbers.min()),
+        )
 
     def stored(self, path: Path) -> Path | bytes | np.ndarray:
-        """See ``files.Format``."""
-        if self.unchanged:
-            return path
-        values = np.ma.getdata(self.read(path))
+        """See ``files.Format``. Files that need no change go in byte for byte."""
+        if self.as_they_are:
+            header = imagery.header(path)
+            alike = len(header.bands) == len(self.bands) and order(Signature.of(header), self.expected) == self.bands
+            if header.format == self.encoding and header.plain and alike:
+                return path
+        image = np.ma.getdata(self.read(path))
         if self.encoding == "zlib":
-            return values
+            return image
         file = io.BytesIO()
-        Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values).save(file, format="PNG")
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG")
         return file.getvalue()
 
+    def _numbers(self, path: Path) -> np.ma.MaskedArray:
+        """The numbers in the file, of the bands that become channels, masked where it has none."""
+        with imagery.opened(path) as image:
+            found = Signature.of(image.header)
+            counts = {len(found.numbers), len(self.expected.numbers)}
+            may_differ = self.grey and len(counts) > 1
+            if not may_differ and (wrong := difference(found, self.expected)) is not None:
+                raise ValueError(f"{wrong}, like {self.like}")
+            if self.grey and max(counts) > 1:
+                raster = self._one_of_equal(image)
+            else:
+                ordered = order(found, self.expected) or found.numbers
+                raster = image.decoded([ordered[self.expected.numbers.index(band)] for band in self.bands])
+        empty = raster.mask
+        if self.nodata is not None:
+            empty = empty | (raster.values == np.array(self.nodata, raster.values.dtype))
+        return np.ma.array(raster.values, mask=empty)
 
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_BIT_DEPTH + 1)
+    def _one_of_equal(self, image: imagery.Opened) -> imagery.Raster:
+        """The first band of a file whose bands are all equal."""
+        found = Signature.of(image.header)
+        one = self.expected._replace(numbers=(1,))
+        if not same_form(found._replace(numbers=(1,)), one):
+            raise ValueError(f"{found}, expected {one}, like {self.like}")
+        raster = image.decoded()
+        if band_spread(raster) > 0:
+            raise ValueError(f"{found}, expected {one}, like {self.like}")
+        return raster._replace(values=raster.values[..., :1], mask=raster.mask[..., :1])
 
+    def _scaled(self, numbers: np.ma.MaskedArray) -> np.ma.MaskedArray:
+        scaled = SCALES[self.scale](np.ma.masked_invalid(numbers))
+        if np.ma.getmaskarray(scaled).any(axis=-1).all():
+            raise ValueError("no pixel has a value" + (" in all its bands" if len(self.bands) > 1 else ""))
+        return scaled
 
-def _container(start: bytes) -> Literal["png", "jpeg", "tiff"]:
-    for signature, name in _SIGNATURES.items():
-        if start.startswith(signature):
-            return name
-    raise ValueError("not a PNG, JPEG or GeoTIFF file")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Header, Image.Image | rasterio.DatasetReader]]:
-    """The header and the image, of which nothing is decoded yet."""
-    start = _start(path)
-    kind = _container(start)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        if kind == "tiff" or (kind == "png" and start[_BIT_DEPTH : _BIT_DEPTH + 1] == b"\x10"):
-            # Without GDAL's look at the folder of every file: among 100,000 files it would take longer than to read.
-            with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), _readable(path, _DRIVERS[kind]) as image:
-                yield Header(kind, image.height, image.width, image.count, _data_type(image)), image
+    def _stored(self, scaled: np.ma.MaskedArray) -> np.ndarray:
+        if self.limits is None:
+            stored = scaled.filled(0)
         else:
-            with Image.open(path, formats=[kind.upper()]) as image:
-                if image.mode not in _CHANNELS or (kind == "png" and start[_BIT_DEPTH] != 8):
-                    raise ValueError(f"mode {image.mode} of Pillow, expected grey or RGB of 8 or 16 bits")
-                width, height = image.size
-                yield Header(kind, height, width, _CHANNELS[image.mode], "uint8"), image
+            low, high = np.array(self.limits).T
+            share = (np.ma.getdata(scaled).astype(np.float64) - low) / (high - low)
+            stored = np.where(np.ma.getmaskarray(scaled), 0, np.round(255 * share.clip(0, 1))).astype(np.uint8)
+        return np.ma.array(stored, mask=scaled.mask) if np.ma.is_masked(scaled) else stored
+
+    def _clipped(self, scaled: np.ma.MaskedArray) -> np.ndarray | None:
+        if self.limits is None:
+            return None
+        low, high = np.array(self.limits).T
+        sides = (scaled < low, scaled > high)
+        return np.stack([np.ma.filled(side, False).sum(axis=(0, 1)) for side in sides], axis=-1)
 
 
-@contextmanager
-def _readable(path: Path, driver: str) -> Iterator[rasterio.DatasetReader]:
-    """The file; GDAL's reason, where it breaks off, instead of a hint where else to look."""
-    try:
-        with rasterio.open(path, driver=driver) as image:
-            yield image
-    except RasterioIOError as error:
-        raise OSError(f"{error.__cause__ or error}") from None
-
-
-def _data_type(image: rasterio.DatasetReader) -> str:
-    """NumPy's name of it.
-
-    Raises:
-        ValueError: bands differ in it, or it is no real number.
-    """
-    found = sorted(set(image.dtypes))
-    if len(found) > 1:
-        raise ValueError(f"bands of different data types, {', '.join(found)}")
-    if np.dtype(found[0]).kind not in "uif":
-        raise ValueError(f"{found[0]} values, expected real numbers: intensity, amplitude or dB")
-    return found[0]
-
-
-def _decoded(image: Image.Image | rasterio.DatasetReader, bands: tuple[int, ...]) -> np.ma.MaskedArray:
-    """[height, width, channel]; masked where the file marks a pixel as empty."""
-    if isinstance(image, Image.Image):
-        values = np.asarray(image).reshape(image.height, image.width, -1)
-        return np.ma.array(values[..., [band - 1 for band in bands]])
-    return np.moveaxis(image.read(list(bands), masked=True), 0, -1)
+def band_spread(raster: imagery.Raster) -> float:
+    """By how much the bands of an image differ from its first one, on average; 0 only if all are one and the same."""
+    values, mask = raster.values.astype(np.float64), raster.mask
+    if (mask != mask[..., :1]).any():
+        return np.inf
+    found = np.abs(values - values[..., :1])[~mask]
+    return float(found.mean()) if len(found) else 0.0

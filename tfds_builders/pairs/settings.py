@@ -27,11 +27,13 @@ class Reading:
             dataset; one for all bands, or one for each: ``-25,0;-32.5,0``. None is for 8-bit files, used as they are.
         scale: one of ``SCALES``; the range holds after it.
         bands: which bands are used, counted from 1, in this order; None is all.
+        nodata: a value that marks pixels without data, besides what the files state themselves.
     """
 
     range: str | None = None
     scale: str = "file"
     bands: tuple[int, ...] | None = None
+    nodata: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,8 @@ class Settings:
         for kind in ("sar", "optical"):
             bands = plain[kind]["bands"]
             plain[kind]["bands"] = None if bands is None else list(bands)
+            if plain[kind]["nodata"] is None:
+                del plain[kind]["nodata"]  # As datasets prepared before there was this setting have it.
         return plain
 
 
@@ -101,6 +105,11 @@ def parse_range(text: str, *, flag: str) -> tuple[tuple[Bound, Bound], ...]:
             raise ValueError(f"{flag}={text}: the low end must be below the high end.")
         limits.append((low, high))
     return tuple(limits)
+
+
+def exact(value: float) -> str:
+    """A number with all its digits, so that it can be stated and is the same."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def _bound(word: str) -> Bound:

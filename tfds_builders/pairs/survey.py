@@ -1,218 +1,193 @@
-"""A look at somebody's own files before they are read: what they have in common, and what their range is."""
+"""A look at the headers of all files before they are decoded: what they have in common, and how they are read."""
 
 import dataclasses
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from tfds_builders import files
+from tfds_builders import files, imagery
 from tfds_builders.files import KINDS, Kind, Pair
-from tfds_builders.pairs.raster import Header, Raster, container, header
-from tfds_builders.pairs.settings import Percentile, Reading, Settings, parse_range
+from tfds_builders.pairs import alignment, ranges
+from tfds_builders.pairs.headers import Headers, look
+from tfds_builders.pairs.raster import Raster, band_spread
+from tfds_builders.pairs.settings import Reading, Settings
+from tfds_builders.pairs.signature import Signature, colours, unapplied
 
-MAX_PIXELS = 2**24
-"""Of an image, 4096 x 4096: what is larger is a scene that was not cut, or a decompression bomb."""
-_SAMPLED_PIXELS = 2**22  # over all files, for percentiles
-_MIN_SAMPLED_PIXELS = 64  # of each file, however many there are
+_LOOKS_GREY = 3.0  # levels; what JPEG leaves of equal channels
 
 
-def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: int = 1) -> dict[Kind, Raster]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What the headers of a dataset's files say.
+
+    Attributes:
+        images: how the images of each kind are read.
+        misfits: by the id of each pair whose images do not belong together, its radar image and why.
+        nodata: the value that marks missing pixels, of each kind: as the owner says, else as all files do.
+        notes: what the owner is to know, in sentences.
+        ground_sampling_m: metres per pixel, if all files state the same.
+    """
+
+    images: dict[Kind, Raster]
+    misfits: dict[str, files.BadFile]
+    nodata: dict[Kind, float | None]
+    notes: list[str]
+    ground_sampling_m: float | None
+
+
+def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: int = 1) -> Survey:
     """How the images of a dataset are read, with its range measured where that is asked for.
 
-    Size, bands and data type are those of the first pair whose images can be read and have one size; another file that
-    differs is left for ``files.check_pairs`` to find.
+    The form that most files have is that of the dataset; ``files.check_pairs`` reports files that differ.
 
     Args:
         pairs: all of the dataset, sorted by id.
         settings: what is stated about them.
         root: named in messages.
-        processes: how many decode files, for percentiles.
+        processes: how many read files.
 
     Raises:
-        ValueError: no pair can be read (``files.BadFilesError``), bands or range are missing or do not fit.
+        ValueError: no pair can be read (``BadFilesError``), bands or range are missing or do not fit.
     """
-    headers, first = _first(pairs, root)
-    formats = {}
+    headers = Headers()
+    taken = files.ordered_map(look, pairs, processes=processes)
+    for found in tqdm(taken, total=len(pairs), desc="Reading headers", unit=" pairs", disable=None):
+        headers.add(found)
+    size = headers.size(root)
+    images, notes = {}, []
     for kind in KINDS:
-        reading, found = settings.reading(kind), headers[kind]
-        bands = reading.bands or tuple(range(1, found.bands + 1))
-        if max(bands) > found.bands:
-            raise ValueError(f"--{kind}_bands asks for band {max(bands)}, but {first.path(kind)} has {found.bands}.")
-        formats[kind] = Raster(
-            height=found.height,
-            width=found.width,
-            file_bands=found.bands,
-            dtype=found.dtype,
-            like=first.path(kind),
-            bands=bands,
-            scale=reading.scale,
-        )
-    if len(formats["optical"].bands) != 3:
-        raise ValueError(
-            f"{first.optical} has {headers['optical'].bands} bands, an optical image three: red, green and blue. "
-            "--optical_bands chooses, such as --optical_bands=4,3,2 for Sentinel-2."
-        )
-
+        images[kind], said = _format(kind, settings.reading(kind), headers, size)
+        notes += said
     unstated = [
-        _what_range(kind, formats[kind], [pair.path(kind) for pair in pairs])
+        ranges.question(kind, images[kind], [pair.path(kind) for pair in pairs])
         for kind in KINDS
-        if settings.reading(kind).range is None and (formats[kind].dtype != "uint8" or formats[kind].scale != "file")
+        if settings.reading(kind).range is None and (images[kind].dtype != "uint8" or images[kind].scale != "file")
     ]
     if unstated:
         raise ValueError("\n".join(unstated))
     for kind in KINDS:
         if (text := settings.reading(kind).range) is not None:
             paths = {pair.patch.id: pair.path(kind) for pair in pairs}
-            limits = _limits(kind, text, formats[kind], paths, processes=processes)
-            formats[kind] = dataclasses.replace(formats[kind], limits=limits)
-        formats[kind] = _with_encoding(formats[kind], [pair.path(kind) for pair in pairs])
-    return formats
+            limits = ranges.limits(kind, text, images[kind], paths, processes=processes)
+            images[kind] = dataclasses.replace(images[kind], limits=limits)
+        images[kind] = dataclasses.replace(images[kind], encoding=_encoding(images[kind], headers.formats[kind]))
+    return Survey(
+        images=images,
+        misfits=headers.misfits,
+        nodata={kind: _nodata(images[kind], headers.nodata[kind]) for kind in KINDS},
+        notes=notes + alignment.notes(headers.alignments),
+        ground_sampling_m=headers.pixel_m.pop() if len(headers.pixel_m) == 1 else None,
+    )
 
 
-def description(form: Raster, stated: Reading) -> dict[str, Any]:
-    """What has to be known to bring another file, such as a scene, to the same 0 .. 255.
+def _format(kind: Kind, reading: Reading, headers: Headers, size: tuple[int, int]) -> tuple[Raster, list[str]]:
+    """How the images of one kind are read, without a range; and what is to be said about it."""
+    expected, like, some = headers.most_frequent(kind, size)
+    _check_bands(kind, reading, expected, like=like, alpha=headers.alpha[kind])
+    _check_nodata(kind, reading, expected, like)
+    notes = []
+    bands = reading.bands or expected.numbers
+    if kind == "optical" and len(bands) != 3:
+        raise ValueError(_choose_colours(expected, like))
+    if kind == "optical" and reading.bands is None and (named := colours(expected)) not in (None, bands):
+        bands = named
+        notes.append(f"optical: by their names, bands {', '.join(map(str, named))} are red, green and blue")
+    spread = _spread(some) if len(bands) > 1 and reading.bands is None else None
+    grey = kind == "sar" and reading.bands is None and (len(bands) == 1 or spread == 0)
+    if grey and len(bands) > 1:
+        notes.append(f"sar: the {len(bands)} bands of a file are equal; they are stored as one channel")
+        bands = bands[:1]
+    elif spread is not None and spread < _LOOKS_GREY and expected.dtype == "uint8":
+        advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
+        advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
+        notes.append(
+            f"{kind}: the {len(bands)} bands of a file differ by {spread:.2g} grey levels on average, like grey that "
+            f"was saved as colour: {advice}"
+        )
+    if count := headers.turned[kind]:
+        notes.append(f"{kind}: {count:,} images are stored turned or mirrored, as they say, and were brought upright")
+    if count := headers.reordered(kind, expected):
+        notes.append(
+            f"{kind}: {count:,} files name their bands in another order; all are read as {', '.join(expected.names)}"
+        )
+    if (told := unapplied(expected)) is not None:
+        notes.append(f"{kind}: the files state {told}, which is not applied: a range is in stored numbers")
+    form = Raster(
+        expected=expected,
+        like=like,
+        bands=bands,
+        grey=grey,
+        scale=reading.scale,
+        nodata=reading.nodata,
+    )
+    return form, notes
 
-    Returns:
-        ``bands`` from 1; ``dtype`` of the files; ``scale``; ``limits`` in its unit, what became 0 and 255, a channel,
-        or None where values are stored as they are; and the range as it was ``stated``.
-    """
-    return {
-        "bands": list(form.bands),
-        "dtype": form.dtype,
-        "scale": form.scale,
-        "limits": None if form.limits is None else [list(pair) for pair in form.limits],
-        "stated": stated.range,
-    }
 
-
-def _first(pairs: Sequence[Pair], root: Path) -> tuple[dict[Kind, Header], Pair]:
-    """The first pair that can stand for all, and its headers."""
-    bad = []
-    for pair in pairs:
-        headers: dict[Kind, Header] = {}
-        for kind in KINDS:
-            try:
-                headers[kind] = header(pair.path(kind))
-            except (OSError, SyntaxError, ValueError, files.Image.DecompressionBombError) as error:
-                bad.append(files.BadFile(pair.path(kind), f"unreadable: {error}"))
-        if len(headers) < 2:
+def _check_bands(kind: Kind, reading: Reading, expected: Signature, *, like: Path, alpha: set[int | None]) -> None:
+    for band in reading.bands or ():
+        if band in expected.numbers:
             continue
-        sar, optical = headers["sar"], headers["optical"]
-        if (sar.height, sar.width) != (optical.height, optical.width):
-            bad.append(files.BadFile(pair.sar, f"{sar}, but its partner {optical}"))
-        elif sar.height * sar.width > MAX_PIXELS:
-            bad.append(files.BadFile(pair.sar, f"{sar}: a scene, to be cut into smaller images first"))
-        else:
-            return headers, pair
-    raise files.BadFilesError(bad, root=root)
-
-
-def _with_encoding(form: Raster, paths: Sequence[Path]) -> Raster:
-    """The same, with how the images are stored, for which the first bytes of every file are looked at."""
-    if form.shape[-1] not in (1, 3):
-        return dataclasses.replace(form, encoding="zlib")
-    as_they_are = form.dtype == "uint8" and form.limits is None and form.bands == tuple(range(1, form.file_bands + 1))
-    kinds = {_container_or_none(path) for path in paths} - {None} if as_they_are else set()
-    encoding: Literal["png", "jpeg"] = "jpeg" if kinds == {"jpeg"} else "png"
-    return dataclasses.replace(form, encoding=encoding, unchanged=kinds == {encoding})
-
-
-def _container_or_none(path: Path) -> str | None:
-    try:
-        return container(path)
-    except (OSError, ValueError):
-        return None  # Bad, as will be found when it is read.
-
-
-def _limits(
-    kind: Kind, text: str, form: Raster, paths: Mapping[str, Path], *, processes: int
-) -> tuple[tuple[float, float], ...]:
-    """What becomes 0 and 255, a channel."""
-    bounds = parse_range(text, flag=f"--{kind}_range")
-    channels = len(form.bands)
-    if len(bounds) not in (1, channels):
-        raise ValueError(f"--{kind}_range={text} states {len(bounds)} ranges, but there are {channels} bands.")
-    bounds = bounds * channels if len(bounds) == 1 else bounds
-    sample = None
-    if any(isinstance(bound, Percentile) for pair in bounds for bound in pair):
-        sample = _sample(form, paths, title=f"Measuring {kind}", processes=processes)
-
-    def value(bound: float | Percentile, channel: int) -> float:
-        if not isinstance(bound, Percentile):
-            return bound
-        assert sample is not None
-        return float(np.percentile(sample[:, channel], bound.percent))
-
-    limits = tuple((value(low, channel), value(high, channel)) for channel, (low, high) in enumerate(bounds))
-    for band, (low, high) in zip(form.bands, limits, strict=True):
-        if not low < high:
+        if band in alpha:
             raise ValueError(
-                f"--{kind}_range={text}: in band {band} that is from {low:g} to {high:g}, which is no range."
+                f"--{kind}_bands asks for band {band}, which is transparency (alpha): it is a mask, never a channel; "
+                f"{like} has the bands {', '.join(map(str, expected.numbers))}."
             )
-    return limits
+        raise ValueError(f"--{kind}_bands asks for band {band}, but {like} has {len(expected.numbers)}.")
 
 
-def _sample(form: Raster, paths: Mapping[str, Path], *, title: str, processes: int) -> np.ndarray:
-    """Values of pixels of every file that can be read, [pixel, channel].
+def _check_nodata(kind: Kind, reading: Reading, expected: Signature, like: Path) -> None:
+    if reading.nodata is None or np.dtype(expected.dtype).kind == "f":
+        return
+    limits = np.iinfo(expected.dtype)
+    if not (reading.nodata.is_integer() and limits.min <= reading.nodata <= limits.max):
+        raise ValueError(
+            f"--{kind}_nodata={reading.nodata:g} cannot occur in {expected.dtype} files such as {like}, whose values "
+            f"are {limits.min} .. {limits.max}."
+        )
 
-    Their places follow from the pair's id: another run, another place of the files, another number of processes give
-    the same.
+
+def _choose_colours(expected: Signature, like: Path) -> str:
+    count = len(expected.numbers)
+    bands = "1 band" if count == 1 else f"{count} bands"
+    named = colours(expected)
+    if named is not None:
+        advice = f"by their names, red, green and blue are --optical_bands={','.join(map(str, named))}"
+    else:
+        advice = "--optical_bands chooses, such as --optical_bands=4,3,2 for Sentinel-2"
+    names = f" ({', '.join(expected.names)})" if expected.names else ""
+    return f"{like} has {bands}{names}, an optical image three: red, green and blue; {advice}."
+
+
+def _spread(paths: Iterable[Path]) -> float | None:
+    """By how much the bands of most of these files differ from their first one, on average; 0 only if in no pixel.
+
+    None where no file can be read.
     """
-    count = max(_SAMPLED_PIXELS // len(paths), _MIN_SAMPLED_PIXELS)
-    work = [(form, name, path, count) for name, path in paths.items()]
-    taken = files.ordered_map(_sample_of_file, work, processes=processes)
-    samples = list(tqdm(taken, total=len(work), desc=title, unit=" files", disable=None))
-    if not sum(map(len, samples)):
-        raise ValueError(f"No file of the kind of {form.like} can be read, so there is no range to measure.")
-    return np.concatenate(samples)
+    rasters = [raster for path in paths if (raster := _read_or_none(path)) is not None]
+    return float(np.median(list(map(band_spread, rasters)))) if rasters else None
 
 
-def _sample_of_file(work: tuple[Raster, str, Path, int]) -> np.ndarray:
-    form, name, path, count = work
-    image = _values_or_none(form, path)
-    if image is None:
-        return np.empty((0, len(form.bands)))
-    values = image.reshape(-1, len(form.bands))
-    if len(values) > count:
-        values = values[np.random.default_rng(zlib.crc32(name.encode())).choice(len(values), count, replace=False)]
-    return np.ma.getdata(values)[~np.ma.getmaskarray(values).any(axis=-1)].astype(np.float64)
-
-
-def _values_or_none(form: Raster, path: Path) -> np.ma.MaskedArray | None:
+def _read_or_none(path: Path) -> imagery.Raster | None:
     try:
-        return form.values(path)
-    except (OSError, SyntaxError, ValueError, files.Image.DecompressionBombError):
+        return imagery.read(path)
+    except imagery.UNREADABLE:
         return None  # Bad, as will be found when it is read again.
 
 
-def _what_range(kind: Kind, form: Raster, paths: Sequence[Path]) -> str:
-    """Asks for a range, with what the values of the first file look like and what fits them."""
-    path, values = next(
-        ((path, values) for path in paths if (values := _values_or_none(form, path)) is not None), (form.like, None)
-    )
-    if values is None:
-        return f"--{kind}_range is not stated, and no file like {path} can be read to propose one."
-    lines, highest = [], 0.0
-    for channel, band in enumerate(form.bands):
-        found = values[..., channel].compressed().astype(np.float64)
-        low, two, most, high = np.percentile(found, (0, 2, 98, 100))
-        lines.append(f"  band {band}: min {low:.5g}, 2 % {two:.5g}, 98 % {most:.5g}, max {high:.5g}")
-        highest = max(highest, most)
-    unit = "" if form.scale == "file" else " in dB"
-    if kind == "optical":
-        advice = f"--optical_range=0,{float(f'{highest:.2g}'):g} fits this file and keeps the colours"
-    elif form.scale != "file" or values.min() < 0:
-        advice = "For dB: --sar_range=-25,0, or a range for each band, --sar_range='-25,0;-32.5,0'"
-    else:
-        advice = (
-            "For intensity: --sar_scale=linear --sar_range=-25,0 in dB; for amplitude: --sar_scale=amplitude "
-            "--sar_range=p2,p98"
-        )
-    return (
-        f"{path} holds {form.dtype} values{unit}:\n" + "\n".join(lines) + f"\nState what becomes 0 and 255 by "
-        f"--{kind}_range. {advice}. --{kind}_range=p2,p98 takes each band's 2 and 98 % over all files."
-    )
+def _encoding(form: Raster, formats: set[tuple[str, bool]]) -> Literal["png", "jpeg", "zlib"]:
+    """How images are stored: as JPEG only if all files are, and are stored as they are."""
+    if form.shape[-1] not in (1, 3):
+        return "zlib"
+    return "jpeg" if form.as_they_are and formats == {("jpeg", True)} else "png"
+
+
+def _nodata(form: Raster, stated: Mapping[float | None, int]) -> float | None:
+    if form.nodata is not None:
+        return form.nodata
+    [*values] = stated
+    value = values[0] if len(values) == 1 else None
+    # NaN is no JSON, and never a value.
+    return None if value is None or np.isnan(value) else value

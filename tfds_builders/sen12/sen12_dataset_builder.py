@@ -5,29 +5,32 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from tfds_builders import files
+from tfds_builders import files, splits
 from tfds_builders.builder import PairsBuilder, PairsConfig
+from tfds_builders.description import RGB, ImageDescription
 
 PATCH_SIZE = 256
 SEASONS = ("spring", "summer", "fall", "winter")
+TERRAINS = ("agri", "barrenland", "grassland", "urban")
+"""Folders of the subset that is sorted by terrain."""
 _FILE_NAME = re.compile(r"(?P<season>ROIs\d+_[a-z]+)_s(?P<sensor>[12])_(?P<scene>\d+)_p(?P<patch>\d+)\.png")
 
 
 def layout(path: Path) -> files.Patch | None:
     """Reads ``SEASON/s1_SCENE/SEASON_s1_SCENE_pPATCH.png`` and ``TERRAIN/s1/SEASON_s1_SCENE_pPATCH.png`` alike.
 
-    The file names are the same in both; only the second has a folder named ``s1`` or ``s2``, below one named after a
-    terrain.
+    The file names are the same in both; only the second has a folder named ``s1`` or ``s2``, below one of ``TERRAINS``.
     """
     name = _FILE_NAME.fullmatch(path.name)
     if name is None:
         return None
+    terrain = path.parent.parent.name
     return files.Patch(
         kind="sar" if name["sensor"] == "1" else "optical",
         id=f"{name['season']}_{name['scene']}_p{name['patch']}",
         scene=name["scene"],
         season=name["season"],
-        terrain=path.parent.parent.name if path.parent.name in ("s1", "s2") else "",
+        terrain=terrain if path.parent.name in ("s1", "s2") and terrain in TERRAINS else "",
     )
 
 
@@ -66,6 +69,25 @@ class Builder(PairsBuilder):
             "sar": files.EightBit(size=PATCH_SIZE, mode="L"),
             "optical": files.EightBit(size=PATCH_SIZE, mode="RGB"),
         }
+
+    @property
+    def descriptions(self) -> dict[files.Kind, ImageDescription]:
+        """VV and the colours; the collection does not state which dB became which grey level."""
+        return {"sar": ImageDescription(bands=("VV",)), "optical": ImageDescription(bands=RGB)}
+
+    @property
+    def ground_sampling_m(self) -> float:
+        """That of both satellites' products."""
+        return 10.0
+
+    @property
+    def scene_rule(self) -> str:
+        """See ``PairsBuilder``."""
+        return "the season and the number in a file's name, as numbers start anew in each season"
+
+    def scene_key(self, patch: files.Patch) -> tuple[str, str]:
+        """With the season."""
+        return splits.by_season_and_number(patch)
 
     def layout(self, path: Path) -> files.Patch | None:
         """See the function ``layout``."""

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tfds_builders import builder, files
+from tfds_builders.description import RGB, ImageDescription, content_digest, image_digest
 from tfds_builders.simulated import imaging, landscape
 
 PATCH_SIZE = 64
@@ -17,6 +18,14 @@ SEED = 2407_06095
 """Of all scenes; the number of the paper."""
 FIRST_SCENE = {"train": 0, "validation": 256, "test": 288}
 """Where the scenes of a split begin; scene numbers are unique over the splits."""
+
+
+DESCRIPTIONS: dict[files.Kind, ImageDescription] = {
+    "sar": ImageDescription(bands=("VV",), quantity="dB", limits=(imaging.LIMITS_DB,), dtype="float32"),
+    "optical": ImageDescription(bands=RGB),
+}
+"""The radar image is drawn in dB, as floats; the camera gives 8-bit colours."""
+GROUND_SAMPLING_M = 10.0
 
 
 class Scene(NamedTuple):
@@ -75,16 +84,26 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # Nothing to download.
         counts = {name: getattr(self.builder_config, name) for name in FIRST_SCENE}
-        self.info.metadata.update(scenes=counts)  # pyright: ignore[reportOptionalMemberAccess]
+        # `content` is filled while the images are drawn, and written with the rest when all of them are.
+        self._content: dict[str, str] = {}
+        self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
+            scenes=counts,
+            images={kind: found.as_json() for kind, found in DESCRIPTIONS.items()},
+            ground_sampling_m=GROUND_SAMPLING_M,
+            content=self._content,
+        )
         return {
-            name: self._generate_examples(range(first, first + counts[name])) for name, first in FIRST_SCENE.items()
+            name: self._generate_examples(range(first, first + counts[name]), split=name)
+            for name, first in FIRST_SCENE.items()
         }
 
-    def _generate_examples(self, numbers: Iterable[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, numbers: Iterable[int], *, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        digests: list[tuple[str, bytes, bytes]] = []
         for number in numbers:
             scene = make_scene(number)
             for i, (optical, sar) in enumerate(zip(patches(scene.optical), patches(scene.sar), strict=True)):
                 key = f"scene{number:04d}_p{i:02d}"
+                digests.append((key, image_digest(sar[..., None]), image_digest(optical)))
                 yield (
                     key,
                     {
@@ -96,6 +115,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                         "terrain": scene.landscape.terrain,
                     },
                 )
+        self._content[split] = content_digest(digests)
 
 
 def _png(image: np.ndarray) -> bytes:

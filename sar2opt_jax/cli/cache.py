@@ -1,0 +1,48 @@
+"""The persistent compilation cache of the commands: what was compiled once is read from disk by every later start."""
+
+import logging
+import os
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+SETTINGS = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,  # JAX leaves out what compiles within a second
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+
+
+def default() -> Path:
+    """The user's own cache folder, ``~/.cache/sar2opt-jax/xla`` or below ``XDG_CACHE_HOME``.
+
+    Raises:
+      RuntimeError: where the user has no home directory.
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The XDG specification has relative paths ignored.
+    return (root if root.is_absolute() else Path.home() / ".cache") / "sar2opt-jax" / "xla"
+
+
+def enable() -> None:
+    """Turns the cache on, before anything is compiled; what the environment sets for JAX takes precedence.
+
+    Several processes share it: JAX compiles anew where an entry is missing or cannot be read, such as one that another
+    process is writing. A folder that cannot be written is a warning; commands work without a cache.
+    """
+    import jax  # Here, so that --help does not wait for it.
+
+    for name, value in SETTINGS.items():
+        if name.upper() not in os.environ:
+            jax.config.update(name, value)
+    if VARIABLE in os.environ:
+        return
+    try:
+        directory = default()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # Code is run from it: nobody else shall write to it.
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(f"{directory} is not writable.")
+    except (OSError, RuntimeError) as error:
+        logger.warning("No compilation cache, every start compiles anew: %s %s names another folder.", error, VARIABLE)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(directory))

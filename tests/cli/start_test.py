@@ -1,0 +1,93 @@
+"""How a command starts: help, missing and superfluous flags, and main with what is left over."""
+
+import sys
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from sar2opt_jax import main as trains
+from sar2opt_jax.cli import cache, start
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs the training command up to its main; returns what that was given."""
+    calls = []
+    monkeypatch.setattr(cache, "enable", lambda: calls.append("cache"))
+    monkeypatch.setattr(trains, "main", lambda argv: calls.append((trains._CONFIG.value.preset, argv)))
+
+    def run(*arguments: str, program: str = "sar2opt train"):
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        monkeypatch.setenv("COLUMNS", "120")
+        with flagsaver.flagsaver():
+            try:
+                trains.run()
+            except SystemExit as exit:
+                return calls, exit.code
+            finally:
+                for name in list(flags.FLAGS):
+                    if name.startswith("config."):
+                        delattr(flags.FLAGS, name)
+        return calls, None
+
+    return run
+
+
+def test_main_runs_with_its_flags_and_the_cache_on(run):
+    assert run("--config=acd:smoke") == (["cache", ("smoke", ["sar2opt train"])], None)
+
+
+def test_help_lists_flags_values_and_the_cache(run, capsys):
+    assert run("--config=acd:smoke", "--config.train.batch_size=7", "--help") == ([], None)
+    said = capsys.readouterr().out
+    for line in (
+        "  --mode=MODE                     train (default) ends with an evaluation; evaluate repeats that",
+        "--config.train.NAME=VALUE   the same for all stages",
+        "  batch_size=7                    examples an optimiser step, over all devices and hosts",
+        "  optimizer.learning_rate=0.001",
+        "  JAX_COMPILATION_CACHE_DIR       Where compiled programs are kept",
+    ):
+        assert line in said, line
+    assert "replay" in said and "logtostderr" not in said  # Ours, and one of absl's many.
+
+
+def test_help_without_a_config_lists_configs_and_presets(run, capsys):
+    assert run("-h") == ([], None)
+    said = capsys.readouterr().out
+    assert "  cyclegan                        A baseline" in said and "  sen12_small  " in said
+    assert "batch_size=16" not in said
+
+
+def test_help_of_an_evaluation_is_its_own(run, capsys):
+    assert run("--mode=evaluate", "--help", program="sar2opt evaluate") == ([], None)
+    said = capsys.readouterr().out
+    assert said.startswith("Evaluates a trained run again") and "--replay" not in said
+
+
+@pytest.mark.parametrize("program", ["sar2opt train", "/somewhere/sar2opt_jax/main.py"])
+def test_without_arguments_it_says_what_to_do(run, capsys, program):
+    assert run(program=program) == ([], start.USAGE_STATUS)
+    said = capsys.readouterr().err
+    typed = program if program.startswith("sar2opt") else "python -m sar2opt_jax.main"
+    assert said.startswith(f"{typed} needs --config.\n") and "sar2opt train --config=acd " in said
+
+
+def test_missing_flag_is_named(run, capsys):
+    assert run("--workdir=somewhere") == ([], start.USAGE_STATUS)
+    assert capsys.readouterr().err == "sar2opt train needs --config; --help says more.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--config=acdd",), "No config 'acdd'; known: acd, cyclegan"),
+        (("--config=acd:huge",), "Unknown preset 'huge'; known: simulated"),
+        (("--config=acd", "--config.trian.batch_size=3"), 'Did you mean "train" instead of "trian"?'),
+        (("--config=acd", "--config.train.batch_size=many"), "batch_size"),
+        (("--nope",), "Unknown command line flag 'nope'"),
+    ],
+)
+def test_wrong_flag_is_one_sentence(run, arguments, message):
+    calls, said = run(*arguments)
+    assert calls == [] and message in said and "\n" not in said

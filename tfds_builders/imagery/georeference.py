@@ -1,0 +1,164 @@
+"""Where an image is on the ground, and which way is up."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import rasterio.warp
+from rasterio._err import CPLE_BaseError  # GDAL's own errors, which are public nowhere
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.transform import from_gcps
+
+Transform = tuple[float, float, float, float, float, float]
+"""a, b, c, d, e, f: x = a column + b row + c, y = d column + e row + f, from the outer corner of the first pixel."""
+
+_AXIS_ALIGNED = math.tan(math.radians(10))
+"""Images that are rotated by more than this from the map's axes are left as they are."""
+
+
+class Turn(NamedTuple):
+    """One of the eight ways to lay a rectangle on itself: transpose first, then flip."""
+
+    transpose: bool = False
+    flip_rows: bool = False
+    flip_columns: bool = False
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Turns [height, width, ...]."""
+        values = np.swapaxes(values, 0, 1) if self.transpose else values
+        values = values[::-1] if self.flip_rows else values
+        return values[:, ::-1] if self.flip_columns else values
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a turned image."""
+        return (width, height) if self.transpose else (height, width)
+
+
+UPRIGHT = Turn()
+ORIENTATIONS = {
+    1: UPRIGHT,
+    2: Turn(flip_columns=True),
+    3: Turn(flip_rows=True, flip_columns=True),
+    4: Turn(flip_rows=True),
+    5: Turn(transpose=True),
+    6: Turn(transpose=True, flip_columns=True),
+    7: Turn(transpose=True, flip_rows=True, flip_columns=True),
+    8: Turn(transpose=True, flip_rows=True),
+}
+"""By the tag Orientation of EXIF and TIFF: what brings the stored image upright."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Georeference:
+    """Where an image is.
+
+    Attributes:
+        transform: from pixels to coordinates.
+        crs: the coordinate reference system as WKT; None where a file gives coordinates without one.
+        approximate: fitted to ground control points, as files in radar geometry have them.
+        pixel_m: the side of a pixel in metres, where the CRS has linear units and pixels are square.
+    """
+
+    transform: Transform
+    crs: str | None
+    approximate: bool = False
+
+    @functools.cached_property
+    def pixel_m(self) -> float | None:
+        """Metres per pixel, to six digits; None for degrees, without a CRS, and where pixels are not square."""
+        if self.crs is None or self.approximate:
+            return None
+        crs = CRS.from_wkt(self.crs)
+        if not crs.is_projected:
+            return None
+        a, b, _, d, e, _ = self.transform
+        along, across = math.hypot(a, d), math.hypot(b, e)
+        if abs(along - across) > 0.01 * across:
+            return None
+        return float(f"{along * crs.linear_units_factor[1]:.6g}")
+
+
+def north_up(place: Georeference) -> Turn:
+    """What brings an image with this georeference north-up, as maps are.
+
+    Nothing is turned without a CRS, as nothing then says that y points north, or where axes are rotated against the
+    map's by more than a few degrees.
+    """
+    a, b, _, d, e, _ = place.transform
+    if place.crs is None:
+        return UPRIGHT
+    if max(abs(b), abs(d)) <= _AXIS_ALIGNED * min(abs(a), abs(e)):
+        return Turn(flip_rows=e > 0, flip_columns=a < 0)
+    if max(abs(a), abs(e)) <= _AXIS_ALIGNED * min(abs(b), abs(d)):
+        return Turn(transpose=True, flip_rows=d > 0, flip_columns=b < 0)
+    return UPRIGHT
+
+
+def turned(transform: Transform, turn: Turn, *, height: int, width: int) -> Transform:
+    """The transform of a turned image; height and width are those of the stored one."""
+    a, b, c, d, e, f = transform
+    height, width = turn.size(height, width)
+    if turn.transpose:
+        a, b, d, e = b, a, e, d
+    if turn.flip_columns:
+        a, c, d, f = -a, c + a * width, -d, f + d * width
+    if turn.flip_rows:
+        b, c, e, f = -b, c + b * height, -e, f + e * height
+    return a, b, c, d, e, f
+
+
+def from_control_points(points: Sequence[GroundControlPoint], crs: CRS | None) -> Georeference | None:
+    """The affine georeference nearest to ground control points; None where they give none."""
+    try:
+        fitted = from_gcps(points)
+    except (RasterioError, ValueError):
+        return None
+    return Georeference(transform=tuple(fitted[:6]), crs=crs.to_wkt() if crs else None, approximate=True)
+
+
+def distance(
+    one: Georeference, other: Georeference, *, size: tuple[int, int], other_size: tuple[int, int]
+) -> float | None:
+    """How far apart the corners of two images are, at most, in pixels of the first.
+
+    Args:
+        one, other: of the upright images.
+        size, other_size: their heights and widths.
+
+    Returns:
+        0 for images of the same ground in the same orientation, infinity where one is not even in the area of the
+        other's CRS; None where a missing CRS leaves it open.
+    """
+    corners, others = (np.array([(0, 0), (w, 0), (0, h), (w, h)], float) for h, w in (size, other_size))
+    x, y = _applied(other.transform, others)
+    if one.crs is not None and other.crs is not None and one.crs != other.crs:
+        x, y = _reprojected(x, y, source=other.crs, target=one.crs)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return math.inf
+    a, b, c, d, e, f = one.transform
+    determinant = a * e - b * d
+    if determinant == 0:
+        return None
+    columns, rows = (e * (x - c) - b * (y - f)) / determinant, (a * (y - f) - d * (x - c)) / determinant
+    apart = np.hypot(columns - corners[:, 0], rows - corners[:, 1])
+    if (one.crs is None) != (other.crs is None) and apart.max() > max(size):
+        return None  # Coordinates of another system, maybe.
+    return float(apart.max())
+
+
+def _applied(transform: Transform, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b, c, d, e, f = transform
+    return a * points[:, 0] + b * points[:, 1] + c, d * points[:, 0] + e * points[:, 1] + f
+
+
+def _reprojected(x: np.ndarray, y: np.ndarray, *, source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        found = rasterio.warp.transform(CRS.from_wkt(source), CRS.from_wkt(target), x.tolist(), y.tolist())
+    except (RasterioError, CPLE_BaseError):  # Outside the area of use of a CRS.
+        return np.full(len(x), np.inf), np.full(len(y), np.inf)
+    return np.asarray(found[0], float), np.asarray(found[1], float)

@@ -1,0 +1,142 @@
+"""What the values of images look like over a whole dataset: how many are clipped, how many are one and the same."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MAX_SHARE = 0.5
+"""Of the values of a band that may be clipped, or may be one value; above it a range or unit is misunderstood."""
+
+
+_MIN_RUN = 8  # pixels
+_FREQUENT = 0.01  # Share of an image.
+
+
+class Decoded(NamedTuple):
+    """An image as it is stored, and what was seen on the way.
+
+    Attributes:
+        image: [height, width, channel] uint8; masked where there is no value in the file.
+        clipped: [channel, 2], how many values lie below and above the range; None where there is no range.
+        suspects: values in the file's unit that look like those of pixels without data, see ``suspects``.
+        lowest: the lowest value, in the file's unit.
+    """
+
+    image: np.ndarray
+    clipped: np.ndarray | None = None
+    suspects: tuple[float, ...] = ()
+    lowest: float | None = None
+
+
+class Counts(NamedTuple):
+    """How often each stored value occurs in an image, [channel, 256], and how many were clipped, [channel, 2]."""
+
+    levels: np.ndarray
+    clipped: np.ndarray
+
+
+def counts(decoded: Decoded) -> Counts:
+    """Of pixels that have a value in their band."""
+    image = decoded.image
+    channels = range(image.shape[-1])
+    levels = [np.bincount(np.ma.compressed(image[..., channel]), minlength=256) for channel in channels]
+    clipped = np.zeros((len(levels), 2), np.int64) if decoded.clipped is None else decoded.clipped
+    return Counts(np.stack(levels), clipped)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Tally:
+    """The sum of the ``Counts`` of many images.
+
+    Attributes:
+        levels: [channel, 256]; None before the first image.
+        clipped: [channel, 2].
+    """
+
+    levels: np.ndarray | None = None
+    clipped: np.ndarray | None = None
+
+    def add(self, found: Counts) -> None:
+        """Counts another image."""
+        if self.levels is None or self.clipped is None:
+            self.levels, self.clipped = found.levels.astype(np.int64), found.clipped.astype(np.int64)
+        else:
+            self.levels += found.levels
+            self.clipped += found.clipped
+
+    def shares(self) -> list["Shares"]:
+        """What became of each band's values; empty before the first image."""
+        if self.levels is None or self.clipped is None:
+            return []
+        return [_shares(levels, clipped) for levels, clipped in zip(self.levels, self.clipped, strict=True)]
+
+
+class Shares(NamedTuple):
+    """What became of a band's values, in shares of all of them.
+
+    ``value`` is the most frequent stored value, ``equal`` its share.
+    """
+
+    below: float
+    above: float
+    value: int
+    equal: float
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {name: round(share, 6) for name, share in self._asdict().items()}
+
+
+def _shares(levels: np.ndarray, clipped: np.ndarray) -> Shares:
+    total = max(int(levels.sum()), 1)
+    value = int(levels.argmax())
+    return Shares(below=clipped[0] / total, above=clipped[1] / total, value=value, equal=levels[value] / total)
+
+
+def check_varies(values: np.ndarray, names: tuple[str, ...]) -> None:
+    """Raises ValueError where a band has one value in all pixels that have any, or where none has.
+
+    Args:
+        values: [height, width, band], masked where there is no value.
+        names: of the bands.
+    """
+    for band, name in enumerate(names):
+        found = np.ma.compressed(values[..., band])
+        where = f" in {name}" if len(names) > 1 else ""
+        if not len(found):
+            raise ValueError(f"no pixel has a value{where}")
+        if found.min() == found.max():
+            raise ValueError(f"every pixel has the value {found[0]:g}{where}, expected an image")
+
+
+def suspects(values: np.ndarray) -> tuple[float, ...]:
+    """Exact values that look like those of pixels without data, although nothing declares them as such.
+
+    They fill a stretch of an edge: a quarter of it for numbers of more than 8 bits, of which neighbours are never all
+    equal; the whole edge for 8 bits, where dark water or a bright roof can fill a part. Or, for more than 8 bits, they
+    are the lowest or highest value, and more than a hundredth of all.
+
+    Args:
+        values: [height, width, band], masked where there is no value.
+    """
+    found = set()
+    eight_bits = values.dtype in (np.uint8, np.int8)
+    for band in range(values.shape[-1]):
+        image = values[..., band]
+        for edge in (image[0], image[-1], image[:, 0], image[:, -1]):
+            least = len(edge) if eight_bits else max(len(edge) // 4, _MIN_RUN)
+            found.update(_runs(edge, least=least))
+        inside = np.ma.compressed(image)
+        if not eight_bits and len(inside):
+            extremes = (inside.min(), inside.max())
+            found.update(float(x) for x in extremes if (inside == x).sum() > max(_FREQUENT * len(inside), _MIN_RUN))
+    return tuple(sorted(found))
+
+
+def _runs(edge: np.ndarray, *, least: int) -> set[float]:
+    """The values of which at least so many follow each other."""
+    data, mask = np.ma.getdata(edge), np.ma.getmaskarray(edge)
+    ends = np.flatnonzero(np.append((data[1:] != data[:-1]) | (mask[1:] != mask[:-1]), True))
+    lengths = np.diff(ends, prepend=-1)
+    return {float(data[end]) for end in ends[lengths >= least].tolist() if not mask[end]}
