@@ -35,7 +35,7 @@ class Head(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges an image beside the noisy image it was made from.
+    """Scores an image beside the noisy image it was made from.
 
     One trunk, the encoder and middle of ``unet``, sees both: ``concat(x_t, sar)`` at time t and
     ``concat(x_hat, sar)`` at time s. Its parameters stand under ``unet`` with the names they have in the U-Net.
@@ -71,7 +71,7 @@ class Discriminator(nn.Module):
         Args:
           x_t: noisy image, [batch, height, width, 3].
           t: its time, [batch].
-          x_hat: the judged image, like ``x_t``.
+          x_hat: the image to score, like ``x_t``.
           s: the time to show it at, [batch].
           sar: the condition of both, [batch, height, width, channel].
 
@@ -82,10 +82,10 @@ class Discriminator(nn.Module):
           ValueError: for an image size that does not fit.
         """
         self.check_image_size(*x_t.shape[1:3])
-        # Two passes, not one with both along the batch: a step judges two images beside the same x_t, and the
-        # compiler then computes the features of x_t, and those of an image that is judged twice, once.
-        noisy, judged = self.unet.encode(x_t, t, sar), self.unet.encode(x_hat, s, sar)
-        return self.head(jnp.concatenate([noisy.features, judged.features], axis=-1))
+        # Two passes, not one with both along the batch: a step scores two images beside the same x_t, and the
+        # compiler then computes the features of x_t, and those of an image that is scored twice, once.
+        noisy, scored = self.unet.encode(x_t, t, sar), self.unet.encode(x_hat, s, sar)
+        return self.head(jnp.concatenate([noisy.features, scored.features], axis=-1))
 
 
 def from_unet(unet_params: Params, discriminator_params: Params) -> Params:

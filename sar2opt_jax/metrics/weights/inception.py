@@ -151,12 +151,12 @@ def load_inception(path: Path, *, expected_sha256_prefix: str | None = SHA256_PR
         )
     if expected_sha256_prefix is not None:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not found.startswith(expected_sha256_prefix):
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if not digest.startswith(expected_sha256_prefix):
             raise ValueError(
-                f"{path} has the SHA-256 {found}; expected {expected_sha256_prefix}..., that of the weights which FID "
+                f"{path} has the SHA-256 {digest}; expected {expected_sha256_prefix}..., that of the weights which FID "
                 "is defined with. Other weights, such as torchvision's, give numbers that compare with nothing; or the "
-                "download is not whole."
+                "download is truncated."
             )
     return to_flax(torch_file.read(path), where=str(path))
 
