@@ -37,6 +37,7 @@ def _paper() -> Config:
     config.data.data_dir = config_dict.placeholder(str)  # None: where TFDS keeps its datasets
     config.data.image_size = 256  # pixels; larger images are cropped at random
     config.data.augment = True  # flips and 90-degree turns
+    config.data.radar_jitter = 0.0  # up to this share of half the grey levels are contrast and level varied; 0: not
 
     config.model = ConfigDict()
     config.model.widths = (128, 128, 256, 256, 512, 512)  # channels a level, multiples of 32
@@ -45,6 +46,7 @@ def _paper() -> Config:
     config.model.head_width = 8  # channels of an attention head
     config.model.norm_groups = 32
     config.model.prediction = "eps"  # eps | v | x_0
+    config.model.input_gain = "none"  # none | wiener: what the noisy image is multiplied by before the network
 
     config.schedule = ConfigDict()
     config.schedule.name = "scaled_linear"  # linear | scaled_linear | cosine
@@ -88,12 +90,24 @@ def _paper() -> Config:
     config.distill.target_decay = 0.95
     config.distill.sigma_data = 0.5
     config.distill.export_target = False  # True: export the EMA target instead of the student
+    config.distill.sampling_times_share = 0.0  # of the examples, drawn at the times of sampling_steps; the rest evenly
+    config.distill.sampling_steps = (1, 2, 4, 8)  # numbers of steps that the student is to be sampled with
+    config.distill.reconstruction_weight = 0.0  # of the distance to the optical image itself; 0: leave it out
+    config.distill.reconstruction_loss = "l1"  # l1 | pseudo_huber
     config.distill.preview_steps = 4
 
     config.adversarial = ConfigDict()  # what stage adversarial adds to distill
     config.adversarial.loss = "non_saturating"  # non_saturating | hinge | wasserstein | least_squares
     config.adversarial.weight = 1.0
     config.adversarial.real = "target"  # target | optical
+    config.adversarial.discriminator = "unet"  # unet (one logit) | unet_patches (a logit a place) | patchgan
+    config.adversarial.discriminator_widths = (64, 128, 256, 512)  # of patchgan, as in group pix2pix
+    config.adversarial.shows_noisy = False  # True: patchgan sees the noisy image beside radar and judged image
+    config.adversarial.judged_at = "s"  # s | clean: the time that the U-Net's encoder is told of the judged image
+    config.adversarial.time_weight = "constant"  # constant | linear (t / (T - 1)) | noisiest (at T - 1 alone)
+    config.adversarial.optimizer = ConfigDict()  # of the discriminator; follows the student's where not set apart
+    for name in config.distill.optimizer:
+        config.adversarial.optimizer[name] = config.distill.optimizer.get_oneway_ref(name)
 
     # The baselines: the same network, as many optimiser steps as teacher and student together.
     config.pix2pix = ConfigDict()
@@ -124,6 +138,7 @@ def _paper() -> Config:
     config.evaluation.teacher_steps = (1, 2, 4, 8, 16, 50)
     config.evaluation.original_steps = 1000  # of the ancestral sampler, the paper's "original"
     config.evaluation.student_steps = (1, 2, 4, 8)
+    config.evaluation.student_gamma = 1.0  # share of its noise that lcm draws anew between two steps, 0 to 1
     config.evaluation.figure_steps = 8  # of DDIM and DPM++ in the side-by-side figure
     config.evaluation.figure_rows = 8
     config.evaluation.floor_window = 7  # pixels: side of the window that the linear regression sees
@@ -196,6 +211,7 @@ def _simulated(config: Config) -> None:
     config.distill.optimizer.warmup_steps = 10
     config.adversarial.weight = 0.3  # at 1 the few and large steps of this preset can tear the student apart
     config.adversarial.real = "optical"
+    config.adversarial.discriminator_widths = (32, 64, 128)
     for baseline in (config.pix2pix, config.cyclegan):
         baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
         baseline.dtype = "float32"
@@ -222,6 +238,36 @@ def _sen12_small(config: Config) -> None:
     config.teacher.num_steps = 1_500
     config.distill.num_steps = 200
     config.pix2pix.num_steps = config.cyclegan.num_steps = 1_700
+
+
+def _real_small(config: Config) -> None:
+    """SEN1-2, hundreds of real pairs: 7M parameters, crops of 64, hours on two CPU cores; the student's options on."""
+    _simulated(config)
+    config.data.name = "sen12"
+    config.data.image_size = 64
+    config.data.radar_jitter = 0.05
+    config.model.widths = (32, 64, 128, 192)
+    config.model.attention = (False, False, False, True)
+    config.model.head_width = 16
+    config.model.input_gain = "wiener"
+    config.train.batch_size = 8
+    config.train.preview_every_steps = 1_000
+    config.train.save_every_steps = 1_000
+    config.teacher.num_steps = 6_000
+    config.teacher.optimizer.warmup_steps = 200
+    config.distill.num_steps = 1_500
+    config.distill.optimizer.learning_rate = 3e-4
+    config.distill.optimizer.warmup_steps = 50
+    config.distill.sampling_times_share = 0.5
+    config.distill.reconstruction_weight = 3.0
+    config.adversarial.discriminator = "patchgan"
+    config.adversarial.discriminator_widths = (64, 128, 256)
+    config.adversarial.weight = 0.05
+    config.adversarial.optimizer.learning_rate = 1e-3
+    for baseline in (config.pix2pix, config.cyclegan):
+        baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
+        baseline.discriminator_widths = (64, 128, 256)
+    config.evaluation.num_examples = 128
 
 
 def _smoke(config: Config) -> None:
@@ -253,5 +299,6 @@ PRESETS = {
     "sen12": _sen12,
     "gf3": _gf3,
     "sen12_small": _sen12_small,
+    "real_small": _real_small,
     "smoke": _smoke,
 }

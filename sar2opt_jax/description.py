@@ -17,6 +17,7 @@ from typing import Any, cast
 import jax.numpy as jnp
 
 from sar2opt_jax import __version__
+from sar2opt_jax.diffusion.input_gain import make_input_gain, with_input_gain
 from sar2opt_jax.diffusion.schedule import Schedule, make_schedule
 from sar2opt_jax.models.unet import UNet
 from sar2opt_jax.translator import KINDS, Translator
@@ -148,6 +149,7 @@ class Description:
       kind: one of ``translator.KINDS``.
       rank: of the exports of one workdir the highest stands for it.
       unet: its architecture.
+      input_gain: what it is shown in place of x_t, a name of ``diffusion.input_gain.INPUT_GAINS``.
       prediction: what it puts out: ``eps``, ``v`` or ``x_0``; nothing to a generator.
       schedule: the noise schedule that it was trained with; nothing to a generator.
       consistency: the grid of a student; None for all others.
@@ -179,6 +181,7 @@ class Description:
     dataset: Dataset
     settings: Mapping[str, Any]
     preset: str
+    input_gain: str = "none"
     ground_sampling_m: float | None = None
     parent: str | None = None
     step: int = 0
@@ -208,9 +211,11 @@ class Description:
     def translator(self, *, dtype: str = "float32") -> Translator:
         """How to sample the network."""
         consistency = dataclasses.asdict(self.consistency) if self.consistency else {}
+        schedule = self.schedule.make()
+        gain = make_input_gain(self.input_gain, schedule)
         return Translator(
-            model=as_model(self.unet.make(dtype=dtype)),
-            schedule=self.schedule.make(),
+            model=with_input_gain(as_model(self.unet.make(dtype=dtype)), gain),
+            schedule=schedule,
             prediction=self.prediction,
             is_generator=self.kind == "generator",
             **consistency,

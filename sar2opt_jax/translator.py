@@ -45,12 +45,14 @@ class Method:
       num_steps: network evaluations.
       spacing: the grid of times of a teacher's sampler, see ``diffusion/times.py``; ``lcm`` has its own.
       eta: how much of its noise ``ddim`` draws anew, 0 (none) to 1 (as much as ``ddpm``).
+      gamma: how much of its noise ``lcm`` draws anew, 1 (all of it) to 0 (none).
     """
 
     sampler: str
     num_steps: int
     spacing: str = "trailing"
     eta: float = 0.0
+    gamma: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,12 +116,14 @@ class Translator:
         """The grid of ``method``.
 
         Raises:
-          ValueError: for an unknown sampler or spacing, a number of steps that does not fit, an eta outside of 0 .. 1
-            or with another sampler than ``ddim``, or a sampler of another kind of network.
+          ValueError: for an unknown sampler or spacing, a number of steps that does not fit, an eta or gamma outside
+            of 0 .. 1 or with another sampler than theirs, or a sampler of another kind of network.
         """
         check_known("sampler", method.sampler, SAMPLERS)
         if not 0 <= method.eta <= 1 or (method.eta and method.sampler != "ddim"):
             raise ValueError(f"eta is 0 to 1, and 0 but for ddim; got {method.eta} with {method.sampler}.")
+        if not 0 <= method.gamma <= 1 or (method.gamma != 1 and method.sampler != "lcm"):
+            raise ValueError(f"gamma is 0 to 1, and 1 but for lcm; got {method.gamma} with {method.sampler}.")
         if method.sampler not in (fitting := KINDS[self.kind].usual_steps):
             *others, last = fitting
             names = f"{', '.join(others)} or {last}" if others else last
@@ -158,6 +162,8 @@ class Translator:
         sampler = samplers.SAMPLERS[method.sampler]
         if method.sampler == "ddim":
             sampler = functools.partial(samplers.ddim, eta=method.eta)
+        if method.sampler == "lcm":
+            sampler = functools.partial(samplers.lcm, gamma=method.gamma)
         return sampler(denoise, x_T, noise, schedule=self.schedule, timesteps=timesteps)
 
 

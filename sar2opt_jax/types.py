@@ -15,7 +15,7 @@ Arrays are ``[batch, height, width, channel]``, images in [-1, 1]:
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -109,6 +109,15 @@ def as_prng_keys(rngs: Array) -> Array:
     for word in rest:
         keys = jax.vmap(jax.random.fold_in)(keys, word)
     return keys
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A stage that has something to say of how its training ended."""
+
+    def remark(self, metrics: Mapping[str, float]) -> str | None:
+        """What a person should know of the last logged means of its metrics; None: nothing."""
+        ...
 
 
 T = TypeVar("T")

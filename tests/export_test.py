@@ -7,8 +7,12 @@ import pytest
 
 from sar2opt_jax import export
 from sar2opt_jax.description import Consistency, Dataset, Description, ImageFormat, ScheduleSettings, UNetSettings
+from sar2opt_jax.diffusion.input_gain import wiener_weights
+from sar2opt_jax.diffusion.schedule import make_schedule
 from sar2opt_jax.engine import networks
 from sar2opt_jax.export import Export
+from sar2opt_jax.models.init import init_params
+from sar2opt_jax.types import make_key
 
 DESCRIPTION = Description(
     stage="teacher",
@@ -198,3 +202,16 @@ def test_the_fingerprint_is_of_settings_data_and_parent_and_not_of_names_or_vers
 )
 def test_scalings_that_networks_cannot_be_exchanged_under_are_named(other, difference):
     assert DESCRIPTION.radar.difference(dataclasses.replace(DESCRIPTION.radar, **other)) == difference
+
+
+def test_the_input_gain_is_applied_where_an_export_is_sampled():
+    params = init_params(DESCRIPTION.unet.make(), make_key(0), image_size=4, sar_channels=1)
+    x_t, t, sar = np.ones((1, 4, 4, 3), np.float32), np.array([60]), np.zeros((1, 4, 4, 1), np.float32)
+
+    def output(gain, x_t):
+        return dataclasses.replace(DESCRIPTION, input_gain=gain).translator().model(params, x_t, t, sar)
+
+    weight = wiener_weights(make_schedule("linear", num_steps=100))[60]
+    np.testing.assert_allclose(output("wiener", x_t), output("none", np.float32(weight) * x_t), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"Unknown model.input_gain 'later'"):
+        output("later", x_t)

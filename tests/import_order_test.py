@@ -23,7 +23,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "interop": ("types", "paths", "translator", "description", "export"),
     "evaluation": ("types", "paths", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
     "report": ("types", "paths", "data.scaling", "metrics", "evaluation"),
-    "scene": ("types", "paths", "data.scaling", "translator", "description", "export"),
+    "scene": ("types", "paths", "data.scaling", "translator", "description", "export", "tfds_builders.imagery"),
 }
 ROWS["run"] = (*ROWS, "tfds_builders")
 ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop")
@@ -50,7 +50,9 @@ def forbidden(path: str | Path, source: str) -> list[str]:
     package, *rest = Path(path).with_suffix("").parts
     allowed = [package]
     if package == "sar2opt_jax" and rest != ["__init__"]:
-        allowed = [name if name == "tfds_builders" else f"{package}.{name}" for name in (rest[0], *ROWS[rest[0]])]
+        allowed = [
+            name if name.startswith("tfds_builders") else f"{package}.{name}" for name in (rest[0], *ROWS[rest[0]])
+        ]
     own = (name for name in imported(source) if name.split(".")[0] in PACKAGES)
     return [name for name in own if not f"{name}.".startswith(tuple(f"{prefix}." for prefix in allowed))]
 

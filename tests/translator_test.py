@@ -167,3 +167,19 @@ def test_grids_are_chosen_by_method():
 def test_methods_that_do_not_fit_are_named(settings, method, message):
     with pytest.raises(ValueError, match=message):
         translator(**settings).timesteps(method)
+
+
+def test_gamma_reaches_the_consistency_sampler():
+    def model(params, x_t, t, sar):
+        return 0.9 * x_t + 0.1 * sar
+
+    translate = Translator(model=model, schedule=SCHEDULE, prediction="x_0", solver_steps=50)
+    new, kept = (translate({}, SAR, RNGS, method=Method(sampler="lcm", num_steps=2, gamma=g)) for g in (1.0, 0.0))
+    assert np.abs(new - kept).max() > 0.1
+
+
+@pytest.mark.parametrize(("sampler", "gamma"), [("lcm", 1.5), ("lcm", -0.1), ("ddim", 0.5)])
+def test_gamma_out_of_range_or_of_another_sampler_is_refused(sampler, gamma):
+    settings = {"solver_steps": 50} if sampler == "lcm" else {}
+    with pytest.raises(ValueError, match=f"gamma is 0 to 1, and 1 but for lcm; got {gamma} with {sampler}"):
+        translator(**settings).timesteps(Method(sampler=sampler, num_steps=2, gamma=gamma))

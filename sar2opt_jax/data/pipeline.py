@@ -42,6 +42,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     augment: bool,
+    radar_jitter: float = 0.0,
     host_index: int = 0,
     host_count: int = 1,
     num_threads: int = 4,
@@ -59,6 +60,7 @@ def training_batches(
         batch_size: examples in a step, over all hosts.
         seed: decides order, crops and turns.
         augment: turn by a random multiple of 90 degrees and flip, the same way for both images of a pair.
+        radar_jitter: how far the radar image's contrast and level are varied, see ``jittered``; 0 leaves it as it is.
         host_index: which host this is, 0 .. host_count - 1.
         host_count: how many hosts read.
         num_threads: threads that prepare batches ahead, one batch each; 0 prepares a batch when it is asked for.
@@ -82,7 +84,7 @@ def training_batches(
     undecoded = _Undecoded(source)
     check_pair(undecoded[0], image_size)
 
-    vary = functools.partial(_vary, image_size=image_size, augment=augment)
+    vary = functools.partial(_vary, image_size=image_size, augment=augment, radar_jitter=radar_jitter)
     dataset = (
         grain.MapDataset.source(cast(Any, undecoded))
         .seed(seed)
@@ -121,8 +123,10 @@ def _number(position: int, example: Example) -> dict[str, Any]:
     return {"optical": example["optical"], "sar": example["sar"], "index": position}
 
 
-def _vary(example: Example, rng: np.random.Generator, *, image_size: int, augment: bool) -> dict[str, Any]:
-    """A random crop and one of the eight symmetries of the square."""
+def _vary(
+    example: Example, rng: np.random.Generator, *, image_size: int, augment: bool, radar_jitter: float
+) -> dict[str, Any]:
+    """A random crop, one of the eight symmetries of the square, and another radiometry of the radar image."""
     height, width = check_pair(example, image_size)
     top, left = (int(rng.integers(side - image_size + 1)) for side in (height, width))
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
@@ -131,7 +135,30 @@ def _vary(example: Example, rng: np.random.Generator, *, image_size: int, augmen
     if augment:
         for name in IMAGES:
             example[name] = _turn(example[name], turns=turns, flip=flip)
+    if radar_jitter:
+        # Drawn last: crops and turns stay what they are without it.
+        contrast, *levels = rng.uniform(-radar_jitter, radar_jitter, 1 + example["sar"].shape[-1])
+        example["sar"] = jittered(example["sar"], contrast=contrast, levels=levels)
     return example
+
+
+def jittered(sar: np.ndarray, *, contrast: float, levels: Sequence[float]) -> np.ndarray:
+    """A radar image as another calibration, incidence angle or season would have it, in dB a straight line.
+
+    Grey levels go away from or nearer to the middle of their range, then each channel is shifted as a whole. 0 stays 0:
+    it is also what stands where a pixel has no value.
+
+    Args:
+        sar: [size, size, channel] uint8.
+        contrast: 0 for none; 0.1 stretches by a tenth.
+        levels: of each channel, in halves of the range of 0 .. 255; 0.1 is about 1.3 dB of a range of 25 dB.
+
+    Returns:
+        Like ``sar``, clipped to 1 .. 255.
+    """
+    middle = np.float32(255 / 2)
+    shifted = (sar - middle) * np.float32(1 + contrast) + middle * (1 + np.asarray(levels, np.float32))
+    return np.where(sar == 0, 0, np.clip(np.rint(shifted), 1, 255)).astype(np.uint8)
 
 
 def _turn(image: np.ndarray, *, turns: int, flip: bool) -> np.ndarray:

@@ -61,28 +61,34 @@ class AdversarialLoss(NamedTuple):
 
     generator: Callable[[Array], Array]  # of the logits on generated images
     discriminator: Callable[[Array, Array], Array]  # of the logits on (real, generated) images
+    threshold: float | None  # logits above it say real; None: only their differences mean something
 
 
 ADVERSARIAL = {
     "non_saturating": AdversarialLoss(
         generator=lambda fake: jax.nn.softplus(-fake),
         discriminator=lambda real, fake: jax.nn.softplus(-real) + jax.nn.softplus(fake),
+        threshold=0.0,
     ),
     "hinge": AdversarialLoss(
         generator=lambda fake: -fake,
         discriminator=lambda real, fake: jax.nn.relu(1 - real) + jax.nn.relu(1 + fake),
+        threshold=0.0,
     ),
     "wasserstein": AdversarialLoss(
         generator=lambda fake: -fake,
         discriminator=lambda real, fake: fake - real,
+        threshold=None,
     ),
     "least_squares": AdversarialLoss(
         generator=lambda fake: jnp.square(fake - 1),
         discriminator=lambda real, fake: jnp.square(real - 1) + jnp.square(fake),
+        threshold=0.5,
     ),
 }
 
 CONSISTENCY = {"pseudo_huber": pseudo_huber, "l2": squared_error}
+RECONSTRUCTION = {"l1": absolute_error, "pseudo_huber": pseudo_huber}
 
 
 def _per_example(elements: Array) -> Array:

@@ -118,18 +118,45 @@ def dpm_solver_pp(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Sche
     return x
 
 
-def lcm(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps) -> Array:
-    """Multistep consistency sampling (arXiv 2303.01469, algorithm 1): denoise, re-noise to the next time.
+def lcm(
+    denoise: Denoiser,
+    x_T: Array,
+    noise: Noise,
+    *,
+    schedule: Schedule,
+    timesteps: Timesteps,
+    gamma: float = 1.0,
+) -> Array:
+    """Multistep consistency sampling: denoise, re-noise to the next time; the last output is the image, without noise.
 
-    ``denoise`` is the consistency function; the last output is the image, without noise.
+    At gamma 1 all noise is drawn anew (arXiv 2303.01469, algorithm 1). Below, x_t goes down to a cleaner time
+    t'' <= t' with the noise that it has, and only from there up to t' with fresh noise: strategic stochastic sampling
+    (arXiv 2402.19159, section 3.2). At gamma 0 nothing is drawn, and it is ``ddim``.
+
+    Args:
+      denoise: the consistency function.
+      x_T: as of every sampler; so are ``noise``, ``schedule`` and ``timesteps``.
+      noise: see ``x_T``.
+      schedule: see ``x_T``.
+      timesteps: see ``x_T``.
+      gamma: the share of the times between the clean image and t' that is noised anew, 0 to 1.
     """
+    t, t_next = (np.asarray(times) for times in timesteps)
+    alphas_bar = np.append(schedule.alphas_bar, 1.0)  # Index -1 is the clean image.
+    turning = t_next - np.round(gamma * (t_next + 1)).astype(t_next.dtype)
+    ratio = alphas_bar[t_next] / alphas_bar[turning]
+    kept = np.sqrt(ratio * (1 - alphas_bar[turning]))
+    fresh = np.sqrt(1 - ratio)
 
-    def step(x_t: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
-        i, t, t_next = inputs
+    def step(x_t: Array, inputs: tuple[Array, ...]) -> tuple[Array, None]:
+        i, t, t_next, kept, fresh = inputs
         x_0 = denoise(x_t, _spread(t, x_t))
-        return schedule.add_noise(x_0, noise(i), t_next), None
+        if gamma == 1:
+            return schedule.add_noise(x_0, noise(i), t_next), None
+        x_next = schedule.alpha(t_next) * x_0 + kept * schedule.to_eps(x_0, x_t, t)
+        return x_next + fresh * noise(i), None
 
-    return _scan(step, x_T, *timesteps)
+    return _scan(step, x_T, t, t_next, kept, fresh)
 
 
 SAMPLERS: dict[str, Sampler] = {

@@ -50,6 +50,26 @@ def consistency(num_train_steps: int, num_steps: int, *, solver_steps: int = 50)
     return _chain(solver_grid(num_train_steps, solver_steps)[::-1][entries])
 
 
+def visits(num_train_steps: int, counts: tuple[int, ...], *, solver_steps: int = 50) -> np.ndarray:
+    """How often multistep consistency sampling stands at each time of the solver grid, ascending.
+
+    A number of steps is drawn evenly from ``counts``, then one of its times.
+
+    Returns:
+      [solver_steps] float64, probabilities.
+
+    Raises:
+      ValueError: without counts, or for one that the solver grid does not have.
+    """
+    if not counts:
+        raise ValueError("The numbers of sampling steps to train for must be at least one; got none.")
+    grid, probabilities = solver_grid(num_train_steps, solver_steps), np.zeros(solver_steps)
+    for count in counts:
+        visited = np.searchsorted(grid, consistency(num_train_steps, count, solver_steps=solver_steps)[0])
+        probabilities[visited] += 1 / (count * len(counts))
+    return probabilities
+
+
 def direct(num_steps: int) -> Timesteps:
     """The only time of a one-step generator, 0.
 

@@ -16,7 +16,7 @@ from sar2opt_jax.engine import agreement
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.writer import Writer
-from sar2opt_jax.types import Array, Batch, Metrics, Networks, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Metrics, Networks, PyTree, Remarks, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +139,8 @@ def train(
             step += 1
             meter.add(step, metrics, examples=batch.index.size)
         checkpoints.wait()
+        if finished:
+            meter.close(stage)
         if (best := checkpoints.best_step()) is not None:
             meter.say(f"the best checkpoint so far is that of step {best}.")
         if told_to_stop or signals.caught:  # After the last step too: the stages that follow must not begin.
@@ -214,6 +216,12 @@ class Meter:
         self._logged |= values
         self.writer.scalars(step, values)
         self.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+
+    def close(self, stage: Any) -> None:
+        """Warns of what the stage has to say of its last logged means."""
+        if isinstance(stage, Remarks) and (remark := stage.remark(self._logged)) is not None:
+            with tqdm.external_write_mode():
+                logger.warning("Stage %s: %s", self.stage, remark)
 
     def progress(self) -> dict[str, Any]:
         """The unfinished and the last logged averages, as JSON: a resumed run logs what an undisturbed one would."""

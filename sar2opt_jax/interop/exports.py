@@ -89,14 +89,19 @@ def write(directory: Path, export: Export, *, source: Path) -> list[str]:
             f"{source} is a generator (stage {about.stage}); expected one of {', '.join(RANKS)}: "
             "diffusers samples diffusion models alone."
         )
+    if about.input_gain != "none":
+        raise ValueError(
+            f"{source} was trained with model.input_gain {about.input_gain!r}: its network is shown a noisy image that "
+            "diffusers does not make; expected 'none'. Train one without to convert it."
+        )
     network = Architecture(**dataclasses.asdict(about.unet), sar_channels=len(about.radar.bands))
     unet = diffusers.from_flax(export.networks["unet"])
     shapes.check_shapes(
         {name: tensor.shape for name, tensor in unet.items()}, shapes.unet_shapes(network), where=str(source)
     )
-    discriminator = None
-    if "discriminator" in export.networks:
-        discriminator = diffusers.discriminator_from_flax(export.networks["discriminator"])
+    trained, discriminator = export.networks.get("discriminator"), None
+    if trained is not None and trained.keys() == {"unet", diffusers.HEAD}:
+        discriminator = diffusers.discriminator_from_flax(trained)
     sampling = scheduler.to_config(
         dataclasses.asdict(about.schedule),
         prediction=about.prediction,
@@ -110,6 +115,8 @@ def write(directory: Path, export: Export, *, source: Path) -> list[str]:
         f"Wrote config.json, {folder.WEIGHTS}{tensors.SUFFIX}, scheduler/ ({sampling['_class_name']})"
         + (f", {folder.DISCRIMINATOR}." if discriminator is not None else "."),
     ]
+    if trained is not None and discriminator is None:
+        lines.append("Its discriminator is not the paper's and was left out: diffusers has no use for it.")
     sigma_data = about.consistency and about.consistency.sigma_data
     if sigma_data not in (None, scheduler.SIGMA_DATA):
         lines.append(

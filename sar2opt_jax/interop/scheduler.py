@@ -34,7 +34,7 @@ def from_config(config: Mapping[str, Any], *, where: str) -> dict[str, Any]:
       (``solver_steps``, ``sigma_data``; None for a teacher).
 
     Raises:
-      ValueError: for a schedule that this package does not have, with the first setting that does not fit and its value.
+      ValueError: for a schedule that this package lacks, with the first setting that does not fit and its value.
     """
 
     def refuse(key: str, expected: str) -> ValueError:

@@ -1,4 +1,7 @@
-"""The discriminator of arXiv 2407.06095: the encoder of the teacher's U-Net, all of it trainable, and a small head."""
+"""The discriminator of arXiv 2407.06095: the encoder of the teacher's U-Net, all of it trainable, and a small head.
+
+As a choice of ours, a head a level, which scores position by position.
+"""
 
 from typing import Any
 
@@ -7,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from sar2opt_jax.models.layers import Conv3x3, GroupNorm
-from sar2opt_jax.models.unet import UNet
+from sar2opt_jax.models.unet import Encoded, UNet
 from sar2opt_jax.types import Array, Params
 
 
@@ -34,6 +37,22 @@ class Head(nn.Module):
         return nn.Dense(1, dtype=jnp.float32, name="logit")(x.mean(axis=(1, 2)))[:, 0]
 
 
+class PatchHead(nn.Module):
+    """From two feature maps side by side to a logit at each position; attributes as of ``Head``."""
+
+    width: int
+    groups: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """[b, h, w, any] to logits [b, h * w] float32."""
+        x = Conv3x3(self.width, dtype=self.dtype, name="conv1")(features)
+        x = nn.silu(GroupNorm(self.groups, jnp.float32, name="norm1")(x))
+        logits = nn.Conv(1, (1, 1), dtype=jnp.float32, name="logit")(x)
+        return logits.reshape(logits.shape[0], -1)
+
+
 class Discriminator(nn.Module):
     """Scores an image beside the noisy image it was made from.
 
@@ -42,18 +61,24 @@ class Discriminator(nn.Module):
 
     Attributes:
       unet: the U-Net whose encoder this is; the head is twice as wide as its last level.
+      patches: score position by position, by a head a level, instead of the paper's single logit: nearer to the
+        pixels, a discriminator learns within hundreds of steps.
     """
 
     unet: UNet
+    patches: bool = False
 
     def setup(self) -> None:
-        """Names the head."""
-        self.head = Head(2 * self.unet.widths[-1], self.unet.norm_groups, self.unet.dtype)
+        """Names the heads."""
+        if self.patches:
+            self.heads = [PatchHead(2 * width, self.unet.norm_groups, self.unet.dtype) for width in self.unet.widths]
+        else:
+            self.head = Head(2 * self.unet.widths[-1], self.unet.norm_groups, self.unet.dtype)
 
     def check_image_size(self, height: int, width: int) -> None:
-        """Raises ValueError for an image that the U-Net refuses, or that it shrinks to less than 2 x 2."""
+        """Raises ValueError for an image that the U-Net refuses, or that it shrinks to less than the head needs."""
         self.unet.check_image_size(height, width)
-        smallest = 2 * self.unet.size_multiple
+        smallest = (1 if self.patches else 2) * self.unet.size_multiple
         if min(height, width) < smallest:
             raise ValueError(
                 f"Image height and width ({height} x {width}) must be at least {smallest} for the discriminator: "
@@ -76,7 +101,7 @@ class Discriminator(nn.Module):
           sar: the condition of both, [batch, height, width, channel].
 
         Returns:
-          Logits, [batch] float32; larger is more real.
+          Logits, [batch] float32, of patches [batch, any]; larger is more real.
 
         Raises:
           ValueError: for an image size that does not fit.
@@ -85,7 +110,15 @@ class Discriminator(nn.Module):
         # Two passes, not one with both along the batch: a step scores two images beside the same x_t, and the
         # compiler then computes the features of x_t, and those of an image that is scored twice, once.
         noisy, scored = self.unet.encode(x_t, t, sar), self.unet.encode(x_hat, s, sar)
-        return self.head(jnp.concatenate([noisy.features, scored.features], axis=-1))
+        if not self.patches:
+            return self.head(jnp.concatenate([noisy.features, scored.features], axis=-1))
+        levels = zip(self.heads, self.level_features(noisy), self.level_features(scored), strict=True)
+        return jnp.concatenate([head(jnp.concatenate(pair, axis=-1)) for head, *pair in levels], axis=-1)
+
+    def level_features(self, encoded: Encoded) -> tuple[Array, ...]:
+        """What the last block of each level put out, finest first; of the last level, the middle."""
+        a_level = self.unet.blocks_per_level + 1  # conv_in or the downsampling above it, and its blocks.
+        return (*encoded.skips[a_level - 1 : -1 : a_level], encoded.features)
 
 
 def from_unet(unet_params: Params, discriminator_params: Params) -> Params:

@@ -6,9 +6,21 @@ from sar2opt_jax.description import DTYPES
 from sar2opt_jax.diffusion import losses, times
 from sar2opt_jax.engine import parallel
 from sar2opt_jax.models.discriminator import Discriminator
+from sar2opt_jax.models.patchgan import PatchGAN
+from sar2opt_jax.models.unet import UNet
 from sar2opt_jax.run.evaluation import check_evaluation
 from sar2opt_jax.run.optimizers import DECAYS, Config
-from sar2opt_jax.run.stages import STAGES, check_order, patchgan, schedule, unet
+from sar2opt_jax.run.stages import (
+    DISCRIMINATORS,
+    STAGES,
+    adversarial_patchgan,
+    check_order,
+    input_gain,
+    patchgan,
+    schedule,
+    trunk_discriminator,
+    unet,
+)
 from sar2opt_jax.run.train import TrainSettings
 from sar2opt_jax.stages import adversarial
 from sar2opt_jax.translator import KINDS
@@ -25,10 +37,12 @@ def check(config: Config) -> None:
         check_known(f"{group}.optimizer.decay", config[group].optimizer.decay, DECAYS)
         if config[group].num_steps < 1:
             raise ValueError(f"{group}.num_steps must be at least 1; got {config[group].num_steps}.")
-    check_known("distill.loss", config.distill.loss, losses.CONSISTENCY)
     for group in ("adversarial", *BASELINES):
         check_known(f"{group}.loss", config[group].loss, losses.ADVERSARIAL)
-    check_known("adversarial.real", config.adversarial.real, adversarial.REAL)
+    _check_adversarial(config.adversarial)
+    _check_distill(config.distill)
+    if not 0 <= config.data.radar_jitter < 1:
+        raise ValueError(f"data.radar_jitter must be at least 0 and below 1; got {config.data.radar_jitter}.")
     _check_train(config)
     for name in config.evaluation.teacher_samplers:
         check_known("evaluation.teacher_samplers", name, KINDS["teacher"].usual_steps)
@@ -45,8 +59,27 @@ def check_without_validation(config: Config) -> None:
         )
 
 
+def _check_adversarial(settings: Config) -> None:
+    check_known("adversarial.real", settings.real, adversarial.REAL)
+    check_known("adversarial.discriminator", settings.discriminator, DISCRIMINATORS)
+    check_known("adversarial.judged_at", settings.judged_at, adversarial.JUDGED_AT)
+    check_known("adversarial.time_weight", settings.time_weight, adversarial.TIME_WEIGHTS)
+    check_known("adversarial.optimizer.decay", settings.optimizer.decay, DECAYS)
+
+
+def _check_distill(settings: Config) -> None:
+    check_known("distill.loss", settings.loss, losses.CONSISTENCY)
+    check_known("distill.reconstruction_loss", settings.reconstruction_loss, losses.RECONSTRUCTION)
+    if not 0 <= settings.sampling_times_share <= 1:
+        raise ValueError(f"distill.sampling_times_share must be 0 to 1; got {settings.sampling_times_share}.")
+    if settings.reconstruction_weight < 0:
+        raise ValueError(f"distill.reconstruction_weight must be at least 0; got {settings.reconstruction_weight}.")
+
+
 def _check_train(config: Config) -> None:
-    retention = TrainSettings(augment=config.data.augment, **config.train).retention
+    retention = TrainSettings(
+        augment=config.data.augment, radar_jitter=config.data.radar_jitter, **config.train
+    ).retention
     keep, save = retention.every_steps, config.train.save_every_steps
     if keep is not None and keep % max(save, 1):
         raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
@@ -60,7 +93,10 @@ def _check_train(config: Config) -> None:
 def _check_schedule(config: Config) -> None:
     noise_schedule = schedule(config).make()
     noise_schedule.check_prediction(config.model.prediction)
+    input_gain(config)  # Raises for an unknown one.
     times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)
+    counts = tuple(config.distill.sampling_steps)
+    times.visits(noise_schedule.num_steps, counts, solver_steps=config.distill.solver_steps)
     for steps in config.evaluation.student_steps:
         times.consistency(noise_schedule.num_steps, steps, solver_steps=config.distill.solver_steps)
     for steps in (*config.evaluation.teacher_steps, config.evaluation.original_steps, config.evaluation.figure_steps):
@@ -68,10 +104,16 @@ def _check_schedule(config: Config) -> None:
 
 
 def _check_sizes(config: Config) -> None:
-    size, network = config.data.image_size, unet(config).make()
-    sized = Discriminator(unet=network) if "adversarial" in config.stages else network
-    sized.check_image_size(size, size)
+    """Of all networks that are trained; making them checks the settings of all others."""
+    size = config.data.image_size
+    networks: list[UNet | Discriminator | PatchGAN] = [unet(config).make()]
     for name in BASELINES:
-        discriminator = patchgan(config[name])
+        discriminator = patchgan(config[name], dtype=config[name].dtype)
         if name in config.stages:
-            discriminator.check_image_size(size, size)
+            networks.append(discriminator)
+    of_patches = config.adversarial.discriminator == "patchgan"
+    discriminator = adversarial_patchgan(config) if of_patches else trunk_discriminator(config)
+    if "adversarial" in config.stages:
+        networks.append(discriminator)
+    for network in networks:
+        network.check_image_size(size, size)

@@ -51,6 +51,8 @@ def check_evaluation(config: Config) -> None:
     for name in counts:
         if config[name] < 1:
             raise ValueError(f"evaluation.{name} must be at least 1; got {config[name]}.")
+    if not 0 <= config.student_gamma <= 1:
+        raise ValueError(f"evaluation.student_gamma must be 0 to 1; got {config.student_gamma}.")
     if config.floor_window < 1 or config.floor_window % 2 == 0:
         raise ValueError(f"evaluation.floor_window must be odd and positive; got {config.floor_window}.")
 
@@ -70,7 +72,9 @@ def evaluation_settings(config: Config) -> EvaluationSettings:
     return EvaluationSettings(
         methods={
             "teacher": list(dict.fromkeys(teacher)),
-            "student": [Method(sampler="lcm", num_steps=n) for n in settings.student_steps],
+            "student": [
+                Method(sampler="lcm", num_steps=n, gamma=settings.student_gamma) for n in settings.student_steps
+            ],
             "generator": [Method(sampler="direct", num_steps=1)],
         },
         measures=measures(settings, image_size=config.data.image_size),

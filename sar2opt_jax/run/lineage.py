@@ -106,7 +106,8 @@ def architecture(description: Description) -> dict[str, Any]:
     about = description.to_json()
     model = {f"model.{name}": value for name, value in about["unet"].items()}
     schedule = {f"schedule.{name}": value for name, value in about["schedule"].items()}
-    return model | {"model.prediction": description.prediction} | schedule
+    model |= {"model.prediction": description.prediction, "model.input_gain": description.input_gain}
+    return model | schedule
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,8 +10,12 @@ Config = Any
 
 def optimizer(config: Config, *, num_steps: int) -> optax.GradientTransformation:
     """AdamW behind a clip of the global norm where there is one, with ``learning_rate``."""
+    return adamw(config, learning_rate(config, num_steps=num_steps))
+
+
+def adamw(config: Config, rate: optax.Schedule) -> optax.GradientTransformation:
+    """AdamW behind a clip of the global norm where there is one, with a learning rate by step."""
     b1, b2 = config.betas
-    rate = learning_rate(config, num_steps=num_steps)
     return optax.chain(
         optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(rate, b1=b1, b2=b2, eps=config.eps, weight_decay=config.weight_decay),

@@ -21,7 +21,6 @@ from sar2opt_jax.run.stages import STAGES, plain, schedule, shaping_settings, un
 from sar2opt_jax.run.train import Experiment, StagePlan, TrainSettings
 from sar2opt_jax.run.validation import Validation
 from sar2opt_jax.types import Array
-from tfds_builders.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +85,8 @@ def open_dataset(config: Config) -> Prepared:
     """
     data = config.data
     if data.name.partition("/")[0] == "simulated":
+        from tfds_builders.preparation import prepare  # Late: GDAL, which it reads files with, takes a while to import.
+
         prepare(data.name, data_dir=data.data_dir, waiting=logger.info)
     dataset = Prepared(data.name, data_dir=data.data_dir)
     for split in ("train", config.evaluation.split):
@@ -97,7 +98,7 @@ def open_dataset(config: Config) -> Prepared:
 
 def train_settings(config: Config) -> TrainSettings:
     """The group ``train``."""
-    return TrainSettings(augment=config.data.augment, **config.train)
+    return TrainSettings(augment=config.data.augment, radar_jitter=config.data.radar_jitter, **config.train)
 
 
 def validation(config: Config, dataset: Prepared, comparison: Comparison) -> Validation:
@@ -153,6 +154,7 @@ def description(config: Config, name: str, dataset: Prepared, *, parent: str | N
         rank=entry.rank,
         unet=unet(config),
         prediction=config.model.prediction,
+        input_gain=config.model.input_gain,
         schedule=schedule(config),
         consistency=consistency if entry.kind == "student" else None,
         radar=ImageFormat.from_json(dataset.image_format("sar")),

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from sar2opt_jax.description import DTYPES, ScheduleSettings, UNetSettings, as_model
+from sar2opt_jax.diffusion.input_gain import InputGain, make_input_gain, with_input_gain
 from sar2opt_jax.models.discriminator import Discriminator, from_unet
 from sar2opt_jax.models.init import fresh_params, init_params
 from sar2opt_jax.models.patchgan import PatchGAN
+from sar2opt_jax.models.unet import UNet
 from sar2opt_jax.run.optimizers import Config, optimizer
 from sar2opt_jax.stages.adversarial import Adversarial
 from sar2opt_jax.stages.cyclegan import CycleGAN
@@ -45,26 +47,76 @@ def _distill(config: Config, sar_channels: int) -> Distill:
 
 
 def _adversarial(config: Config, sar_channels: int) -> Adversarial:
-    module = Discriminator(unet=unet(config).make(dtype=config.distill.dtype))
+    settings = config.adversarial
+    discriminator, init_discriminator = DISCRIMINATORS[settings.discriminator](config, sar_channels)
+    return Adversarial(
+        **_distill_settings(config),
+        discriminator=discriminator,
+        init_discriminator=init_discriminator,
+        discriminator_optimizer=optimizer(settings.optimizer, num_steps=config.distill.num_steps),
+        adversarial_loss=settings.loss,
+        adversarial_weight=settings.weight,
+        real=settings.real,
+        judged_at=settings.judged_at,
+        time_weight=settings.time_weight,
+    )
 
-    def init_discriminator(rng: Array, teacher: Params) -> Params:
+
+AdversarialDiscriminator = tuple[Callable[..., Array], Callable[[Array, Params], Params]]
+"""A discriminator of the adversarial stage, and what makes its parameters from a key and the teacher's."""
+
+
+def _encoder_discriminator(config: Config, sar_channels: int) -> AdversarialDiscriminator:
+    """The teacher's encoder; it is shown the noisy image as the teacher is."""
+    module, gain = trunk_discriminator(config), input_gain(config)
+
+    def discriminator(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
+        return cast(Array, module.apply({"params": params}, gain(x_t, t), t, image, s, sar))
+
+    def init(rng: Array, teacher: Params) -> Params:
         fresh = init_params(module, rng, image_size=config.data.image_size, sar_channels=sar_channels)
         return from_unet(teacher, fresh)
 
-    return Adversarial(
-        **_distill_settings(config),
-        discriminator=lambda params, *inputs: cast(Array, module.apply({"params": params}, *inputs)),
-        init_discriminator=init_discriminator,
-        adversarial_loss=config.adversarial.loss,
-        adversarial_weight=config.adversarial.weight,
-        real=config.adversarial.real,
-    )
+    return discriminator, init
+
+
+def _patches_discriminator(config: Config, sar_channels: int) -> AdversarialDiscriminator:
+    """The baselines' discriminator, from scratch, of radar and judged image and, where asked, the noisy one."""
+    shows_noisy, gain = config.adversarial.shows_noisy, input_gain(config)
+    channels = sar_channels + (6 if shows_noisy else 3)
+    patches, init = _patch_discriminator(config, adversarial_patchgan(config), channels=channels)
+
+    def discriminator(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
+        del s  # It is told of no time; how noisy x_t is can be seen.
+        shown = (sar, image, gain(x_t, t)) if shows_noisy else (sar, image)
+        return patches(params, jnp.concatenate(shown, axis=-1))
+
+    return discriminator, lambda rng, teacher: init(rng)
+
+
+DISCRIMINATORS: dict[str, Callable[[Config, int], AdversarialDiscriminator]] = {
+    "unet": _encoder_discriminator,
+    "unet_patches": _encoder_discriminator,
+    "patchgan": _patches_discriminator,
+}
+"""Of the adversarial stage, by ``adversarial.discriminator``."""
+
+
+def trunk_discriminator(config: Config) -> Discriminator:
+    """The discriminator made of the teacher's encoder, with the head that the config asks for."""
+    patches = config.adversarial.discriminator == "unet_patches"
+    return Discriminator(unet=unet(config).make(dtype=config.distill.dtype), patches=patches)
+
+
+def adversarial_patchgan(config: Config) -> PatchGAN:
+    """The patch discriminator of the adversarial stage."""
+    return patchgan(config.adversarial, dtype=config.distill.dtype)
 
 
 def _distill_settings(config: Config) -> dict[str, Any]:
     settings = config.distill
     return {
-        "model": as_model(unet(config).make(dtype=settings.dtype)),
+        "model": _model(config, unet(config).make(dtype=settings.dtype)),
         "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
         "schedule": schedule(config).make(),
         "prediction": config.model.prediction,
@@ -74,13 +126,18 @@ def _distill_settings(config: Config) -> dict[str, Any]:
         "target_decay": settings.target_decay,
         "sigma_data": settings.sigma_data,
         "export_target": settings.export_target,
+        "sampling_times_share": settings.sampling_times_share,
+        "sampling_steps": tuple(settings.sampling_steps),
+        "reconstruction_weight": settings.reconstruction_weight,
+        "reconstruction_loss": settings.reconstruction_loss,
     }
 
 
 def _pix2pix(config: Config, sar_channels: int) -> Pix2Pix:
     settings = config.pix2pix
     model, init_generator = _network(config, settings.dtype, sar_channels=sar_channels)
-    discriminator, init_discriminator = _patch_discriminator(config, settings, channels=sar_channels + 3)
+    module = patchgan(settings, dtype=settings.dtype)
+    discriminator, init_discriminator = _patch_discriminator(config, module, channels=sar_channels + 3)
     return Pix2Pix(
         generator=functools.partial(generate, model),
         init_params=init_generator,
@@ -98,8 +155,9 @@ def _cyclegan(config: Config, sar_channels: int) -> CycleGAN:
     model, init_generator = _network(config, settings.dtype, sar_channels=sar_channels)
     # The way back: the optical image is the condition, what comes out has the channels of a radar image.
     backward_model, init_backward = _network(config, settings.dtype, sar_channels=3, out_channels=sar_channels)
-    discriminator, init_discriminator = _patch_discriminator(config, settings, channels=3)
-    _, init_sar_discriminator = _patch_discriminator(config, settings, channels=sar_channels)
+    module = patchgan(settings, dtype=settings.dtype)
+    discriminator, init_discriminator = _patch_discriminator(config, module, channels=3)
+    _, init_sar_discriminator = _patch_discriminator(config, module, channels=sar_channels)
     return CycleGAN(
         generator=functools.partial(generate, model),
         backward=functools.partial(generate, backward_model, channels=sar_channels),
@@ -120,14 +178,20 @@ def _network(
     """The U-Net as a function, and what makes its parameters."""
     network = unet(config).make(dtype=dtype, out_channels=out_channels)
     size = config.data.image_size
-    return as_model(network), functools.partial(init_params, network, image_size=size, sar_channels=sar_channels)
+    init = functools.partial(init_params, network, image_size=size, sar_channels=sar_channels)
+    return _model(config, network), init
+
+
+def _model(config: Config, network: UNet) -> Model:
+    """A network of a config as a pure function, with its input gain."""
+    return with_input_gain(as_model(network), input_gain(config))
 
 
 def _patch_discriminator(
-    config: Config, settings: Config, *, channels: int
+    config: Config, module: PatchGAN, *, channels: int
 ) -> tuple[PatchDiscriminator, Callable[[Array], Params]]:
-    """The patch discriminator as a function, and what makes its parameters."""
-    module, size = patchgan(settings), config.data.image_size
+    """A patch discriminator as a function, and what makes its parameters."""
+    size = config.data.image_size
     images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
 
     def discriminator(params: Params, images: Array) -> Array:
@@ -137,7 +201,7 @@ def _patch_discriminator(
 
 
 def unet(config: Config) -> UNetSettings:
-    """The group ``model`` of a config."""
+    """The network of the group ``model`` of a config."""
     model = config.model
     return UNetSettings(
         widths=tuple(model.widths),
@@ -153,9 +217,14 @@ def schedule(config: Config) -> ScheduleSettings:
     return ScheduleSettings(**plain(config.schedule))
 
 
-def patchgan(settings: Config) -> PatchGAN:
-    """The patch discriminator of a baseline's group of a config."""
-    return PatchGAN(widths=tuple(settings.discriminator_widths), dtype=DTYPES[settings.dtype])
+def input_gain(config: Config) -> InputGain:
+    """What the network is shown in place of x_t. Raises ValueError for an unknown gain."""
+    return make_input_gain(config.model.input_gain, schedule(config).make())
+
+
+def patchgan(settings: Config, *, dtype: str) -> PatchGAN:
+    """The patch discriminator of a group of a config."""
+    return PatchGAN(widths=tuple(settings.discriminator_widths), dtype=DTYPES[dtype])
 
 
 class Entry(NamedTuple):

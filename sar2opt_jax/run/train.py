@@ -94,6 +94,7 @@ class TrainSettings:
     keep_best_checkpoints: int
     loader_threads: int
     augment: bool
+    radar_jitter: float
 
     @property
     def retention(self) -> Retention:
@@ -216,6 +217,7 @@ class Experiment:
             batch_size=settings.batch_size,
             seed=plan.seed,
             augment=settings.augment,
+            radar_jitter=settings.radar_jitter,
             host_index=jax.process_index(),
             host_count=jax.process_count(),
             num_threads=settings.loader_threads,

@@ -1,13 +1,17 @@
 """Radar images as files: PNG, JPEG and GeoTIFF of any depth and number of bands."""
 
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sar2opt_jax import paths
 from sar2opt_jax.description import ImageFormat
+
+if TYPE_CHECKING:
+    from tfds_builders import imagery
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """Of files that are read; their case does not matter."""
@@ -49,37 +53,29 @@ def _bits(path: Path) -> int:
 
 
 def _read_raster(path: Path, radar: ImageFormat) -> np.ma.MaskedArray:
-    import rasterio  # Takes a while to import, and 8-bit images do not need it.
-    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+    # The reader that prepares datasets, so that masks and orientation cannot differ. GDAL takes a while to import.
+    from tfds_builders import imagery
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as image:
-                bands = _choose_bands(image.descriptions, radar)
-                if any(np.dtype(name).kind == "c" for name in image.dtypes):
-                    raise ValueError(
-                        "its values are complex (SLC); expected detected values. Convert it, for example by SNAP's "
-                        "'Calibrate' and 'Multilook'."
-                    )
-                return np.moveaxis(image.read(bands, masked=True), 0, -1)
-        except RasterioIOError as error:
-            raise OSError(f"{error.__cause__ or error}") from None
+    try:
+        with imagery.opened(path) as image:
+            raster = image.decoded(_choose_bands(image.header.bands, radar))
+    except imagery.UNREADABLE as error:
+        raise ValueError(str(error).strip() or type(error).__name__) from error
+    return np.ma.array(raster.values, mask=raster.mask)
 
 
-def _choose_bands(names: tuple[str | None, ...], radar: ImageFormat) -> list[int]:
-    """Numbers, from 1, of the bands of a file that are the network's."""
-    if set(radar.bands) <= set(names):
-        return [names.index(band) + 1 for band in radar.bands]
-    if len(names) != len(radar.bands):
-        shown = ", ".join(name or "unnamed" for name in names)
-        raise ValueError(
-            f"it has {len(names)} bands ({shown}); the network takes {len(radar.bands)}: {', '.join(radar.bands)}."
-        )
-    named = [name for name in names if name]
-    if len(named) == len(names) and not any(band.startswith("band ") for band in radar.bands):
-        raise ValueError(f"it has the bands {', '.join(named)}; the network takes {', '.join(radar.bands)}.")
-    return list(range(1, len(names) + 1))
+def _choose_bands(bands: "Sequence[imagery.Band]", radar: ImageFormat) -> list[int]:
+    """Numbers of the bands of a file that are the network's."""
+    numbers = {band.name: band.number for band in bands}
+    if set(radar.bands) <= numbers.keys():
+        return [numbers[name] for name in radar.bands]
+    shown, wanted = ", ".join(numbers), ", ".join(radar.bands)
+    if len(bands) != len(radar.bands):
+        raise ValueError(f"it has {len(bands)} band(s) ({shown}); the network takes {len(radar.bands)}: {wanted}.")
+    are_named = all(band.description for band in bands) and not any(name.startswith("band ") for name in radar.bands)
+    if are_named:
+        raise ValueError(f"it has the bands {shown}; the network takes {wanted}.")
+    return [band.number for band in bands]
 
 
 def _read_grey(path: Path) -> np.ndarray:

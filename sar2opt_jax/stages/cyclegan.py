@@ -1,7 +1,7 @@
 """A baseline: translators there and back that learn from two heaps of images, never from a pair (arXiv 1703.10593)."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from sar2opt_jax.diffusion import losses
-from sar2opt_jax.stages import patches
+from sar2opt_jax.stages import patches, verdicts
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.stages.patches import PatchDiscriminator
 from sar2opt_jax.types import Array, Batch, Export, Generator, Metrics, Params
@@ -118,3 +118,9 @@ class CycleGAN:
             "backward": state.backward.params,
             "discriminator": state.discriminator.params,
         }
+
+    def remark(self, metrics: Mapping[str, float]) -> str | None:
+        """Says which discriminators ended as a coin."""
+        way_out = "raise cyclegan.optimizer.learning_rate, or train longer."
+        found = (verdicts.remark(metrics, way_out=way_out, name=name) for name in ("", "sar_"))
+        return " ".join(remark for remark in found if remark) or None

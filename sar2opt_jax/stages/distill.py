@@ -42,6 +42,11 @@ class Distillation:
       target_decay: of the EMA target, after every step.
       sigma_data: d of the consistency function.
       export_target: export the EMA target instead of the student.
+      sampling_times_share: share of the examples that are drawn at the times at which sampling with one of
+        ``sampling_steps`` evaluates the network, 0 to 1; the rest are drawn evenly from all k.
+      sampling_steps: numbers of steps that the student is to be sampled with.
+      reconstruction_weight: of a direct term, the distance between f(x_t, t) and the optical image; 0 leaves it out.
+      reconstruction_loss: ``l1`` or ``pseudo_huber``, its distance.
     """
 
     model: Model
@@ -54,6 +59,10 @@ class Distillation:
     target_decay: float = 0.95
     sigma_data: float = 0.5
     export_target: bool = False
+    sampling_times_share: float = 0.0
+    sampling_steps: tuple[int, ...] = (1, 2, 4, 8)
+    reconstruction_weight: float = 0.0
+    reconstruction_loss: str = "l1"
 
     def start(self, export: Export | None) -> tuple[Network, Params, Params]:
         """Student, target and teacher before the first step: copies of the teacher in ``export``.
@@ -72,10 +81,18 @@ class Distillation:
 
         def draw(rng: Array) -> tuple[Array, Array]:
             i_rng, eps_rng = jax.random.split(rng)
-            i = jax.random.randint(i_rng, (), 0, self.solver_steps, jnp.int32)
-            return i, jax.random.normal(eps_rng, shape, jnp.float32)
+            return self.draw_index(i_rng), jax.random.normal(eps_rng, shape, jnp.float32)
 
         return network.per_example(draw, rng, step, batch.index)
+
+    def draw_index(self, rng: Array) -> Array:
+        """One solver index, []; one-step sampling visits a single one of them, and would be trained by 1 / k."""
+        if self.sampling_times_share == 0:
+            return jax.random.randint(rng, (), 0, self.solver_steps)
+        visits = times.visits(self.schedule.num_steps, self.sampling_steps, solver_steps=self.solver_steps)
+        share = self.sampling_times_share
+        probabilities = share * visits + (1 - share) / self.solver_steps
+        return jax.random.choice(rng, self.solver_steps, p=jnp.asarray(probabilities, jnp.float32))
 
     def pair_at(self, teacher: Params, batch: Batch, i: Array, eps: Array) -> Pair:
         """Noises the images to the grid time t_i and lets the teacher take one DDIM step to s = t_{i-1}.
@@ -108,7 +125,7 @@ class Distillation:
     def consistency_loss(
         self, student: Params, batch: Batch, pair: Pair, goal: Array
     ) -> tuple[Array, tuple[Array, Metrics]]:
-        """L_CD, the distance between the student's f(x_t, t) and its goal.
+        """L_CD, the distance between the student's f(x_t, t) and its goal; and, where it is asked for, the direct term.
 
         Args:
           student: its parameters.
@@ -121,7 +138,12 @@ class Distillation:
         """
         x_hat = self.consistency(student, batch.sar)(pair.x_t, pair.t)
         loss = jnp.mean(self.distance(x_hat, goal))
-        return loss, (x_hat, {"loss/consistency": loss})
+        metrics = {"loss/consistency": loss}
+        if self.reconstruction_weight:
+            reconstruction = jnp.mean(losses.RECONSTRUCTION[self.reconstruction_loss](x_hat, batch.optical))
+            metrics |= {"loss/reconstruction": reconstruction}
+            loss += self.reconstruction_weight * reconstruction
+        return loss, (x_hat, metrics)
 
     def descend(self, student: Network, target: Params, grads: Params) -> tuple[Network, Params]:
         """One optimiser step of the student, then one step of its EMA target."""

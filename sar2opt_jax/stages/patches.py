@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from sar2opt_jax.diffusion.losses import ADVERSARIAL
+from sar2opt_jax.stages import verdicts
 from sar2opt_jax.types import Array, Metrics, Params
 
 PatchDiscriminator = Callable[[Params, Array], Array]
@@ -39,8 +40,9 @@ def discriminator_loss(
     """
     real_logits, fake_logits = discriminator(params, real), discriminator(params, fake)
     value = 0.5 * jnp.mean(ADVERSARIAL[loss].discriminator(real_logits, fake_logits))
-    return value, {
+    metrics = {
         f"loss/{name}discriminator": value,
         f"logits/{name}real": jnp.mean(real_logits),
         f"logits/{name}fake": jnp.mean(fake_logits),
     }
+    return value, metrics | verdicts.accuracy(real_logits, fake_logits, loss=loss, name=name)

@@ -1,7 +1,7 @@
 """A baseline: a one-step generator that learns from pairs and from a discriminator (arXiv 1611.07004)."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from sar2opt_jax.diffusion import losses
-from sar2opt_jax.stages import patches
+from sar2opt_jax.stages import patches, verdicts
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.stages.patches import PatchDiscriminator
 from sar2opt_jax.types import Array, Batch, Export, Generator, Metrics, Params
@@ -97,3 +97,9 @@ class Pix2Pix:
     def export(self, state: Pix2PixState) -> Export:
         """The generator, and the discriminator."""
         return {"unet": state.generator.params, "discriminator": state.discriminator.params}
+
+    def remark(self, metrics: Mapping[str, float]) -> str | None:
+        """Says so where the discriminator ended as a coin, unless this is a regression."""
+        if not self.adversarial_weight:
+            return None
+        return verdicts.remark(metrics, way_out="raise pix2pix.optimizer.learning_rate, or train longer.")

@@ -248,3 +248,28 @@ def test_training_on_stored_pairs_is_that_on_decoded_ones(tmp_path):
     assert_same(batches(source, 3, image_size=12), batches(decoded, 3, image_size=12))
     with pytest.raises(ValueError, match=r"image_size \(13\) .* stored 12 x 12"):
         batches(source, 1, image_size=13)
+
+
+def test_radar_jitter_varies_the_radar_image_alone_and_draws_last():
+    source = coordinates_source()
+    for pair in source:
+        pair["sar"] = pair["sar"] + np.uint8(100)
+    plain, varied = batches(source, 3), batches(source, 3, radar_jitter=0.1)
+    for one, other in zip(plain, varied, strict=True):
+        np.testing.assert_array_equal(one.optical, other.optical)  # Crops and turns are the same.
+        for before, after in zip(one.sar.reshape(4, -1, 2), other.sar.reshape(4, -1, 2), strict=True):
+            change = after - before
+            assert np.abs(change).max() > 0.004
+            # |contrast| <= 0.1 of the distance from the middle, and |level| <= 0.1; half a grey level of rounding.
+            assert np.all(np.abs(change) <= 0.1 * np.abs(before) + 0.1 + 1 / 255 + 1e-6)
+
+
+def test_jittered_is_a_straight_line_per_channel_that_keeps_zero_and_stays_in_range():
+    sar = np.stack([np.arange(256), np.full(256, 100)], -1).astype(np.uint8).reshape(16, 16, 2)
+    found = pipeline.jittered(sar, contrast=0.5, levels=[0.1, -0.2])
+    assert found.dtype == np.uint8 and found.shape == sar.shape
+    line = np.clip(np.rint((np.arange(256) - 127.5) * 1.5 + 127.5 * 1.1), 1, 255)
+    line[0] = 0
+    np.testing.assert_array_equal(found[..., 0].ravel(), line)
+    np.testing.assert_array_equal(found[..., 1], np.rint((100 - 127.5) * 1.5 + 127.5 * 0.8))
+    np.testing.assert_array_equal(pipeline.jittered(sar, contrast=0.0, levels=[0.0, 0.0]), sar)

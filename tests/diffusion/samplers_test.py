@@ -259,3 +259,38 @@ def test_noise_belongs_to_an_example_and_a_step():
     np.testing.assert_array_equal(alone[0], together[1])
     assert not np.any(np.asarray(noise(jnp.int32(3))) == np.asarray(together))
     assert not np.any(np.asarray(together[0]) == np.asarray(together[1]))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0])
+def test_consistency_sampling_keeps_the_variance_of_every_time(gamma):
+    """From x_499 of pure noise and x_0 = 0: what is kept and what is drawn add up to sigma_259."""
+    grid = np.array([499], np.int32), np.array([259], np.int32)
+    sigma, sigma_next = (float(SCALED_LINEAR.sigma(jnp.int32(t[0]))) for t in grid)
+    x_T = sigma * noise_of(0, (4, 64, 64, 3))(jnp.int32(0))
+    found = samplers.lcm(
+        lambda x_t, t: jnp.zeros_like(x_t), x_T, noise_of(1, x_T.shape), schedule=SCALED_LINEAR, timesteps=grid,
+        gamma=gamma,
+    )  # fmt: skip
+    np.testing.assert_allclose(np.std(found), sigma_next, rtol=0.01)
+    turning = 259 - round(gamma * 260)
+    alpha_bar = np.append(SCALED_LINEAR.alphas_bar, 1.0)
+    kept = np.sqrt(alpha_bar[259] / alpha_bar[turning] * (1 - alpha_bar[turning])) / sigma_next
+    np.testing.assert_allclose(np.corrcoef(np.ravel(found), np.ravel(x_T))[0, 1], kept, atol=0.02)
+
+
+def test_consistency_sampling_without_fresh_noise_is_ddim():
+    grid, denoise = times.consistency(1000, 8), posterior_mean(SCALED_LINEAR)
+    x_T = noise_of(2, (2, 4, 4, 3))(jnp.int32(0))
+    found = samplers.lcm(denoise, x_T, noise_of(3, x_T.shape), schedule=SCALED_LINEAR, timesteps=grid, gamma=0.0)
+    expected = samplers.ddim(denoise, x_T, noise_of(3, x_T.shape), schedule=SCALED_LINEAR, timesteps=grid)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_consistency_sampling_hardly_below_gamma_one_is_the_one_that_draws_all_noise():
+    grid, denoise = times.consistency(1000, 4), posterior_mean(SCALED_LINEAR)
+    x_T = noise_of(4, (2, 4, 4, 3))(jnp.int32(0))
+    all_new, nearly = (
+        samplers.lcm(denoise, x_T, noise_of(5, x_T.shape), schedule=SCALED_LINEAR, timesteps=grid, gamma=gamma)
+        for gamma in (1.0, 0.99999)
+    )
+    np.testing.assert_allclose(nearly, all_new, atol=1e-5)

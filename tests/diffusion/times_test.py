@@ -86,3 +86,16 @@ def test_direct_is_one_evaluation_at_time_zero():
     for num_steps in (0, 2):
         with pytest.raises(ValueError, match=f"A one-step generator takes 1 step; got {num_steps}"):
             times.direct(num_steps)
+
+
+def test_visits_share_a_draw_evenly_among_numbers_of_steps_and_then_among_their_times():
+    found = dict(zip(times.solver_grid(1000, 50), times.visits(1000, (1, 2, 4), solver_steps=50), strict=True))
+    expected = {999: 1 / 3 + 1 / 6 + 1 / 12, 499: 1 / 6 + 1 / 12, 759: 1 / 12, 259: 1 / 12}
+    np.testing.assert_allclose(sum(found.values()), 1)
+    for t, probability in found.items():
+        np.testing.assert_allclose(probability, expected.get(t, 0), err_msg=str(t))
+
+
+def test_visits_of_no_number_of_steps_are_refused():
+    with pytest.raises(ValueError, match="must be at least one; got none"):
+        times.visits(1000, ())

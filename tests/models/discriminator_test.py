@@ -109,3 +109,34 @@ def test_image_without_two_by_two_features_is_refused():
         DISCRIMINATOR.check_image_size(2, 8)
     with pytest.raises(ValueError, match="must be divisible by 2"):
         DISCRIMINATOR.check_image_size(8, 9)
+
+
+def test_patch_heads_score_every_position_of_every_level():
+    discriminator = Discriminator(unet=UNET, patches=True)
+    weights = params(discriminator, 1)
+    assert weights.keys() == {"unet", "heads_0", "heads_1"}
+    assert weights["heads_0"]["conv1"]["kernel"].shape == (3, 3, 64, 64)
+    logits = jax.jit(discriminator.apply)({"params": weights}, *inputs())
+    assert logits.shape == (3, 8 * 8 + 4 * 4) and logits.dtype == jnp.float32
+    # The finest head sees few pixels: a change in a corner leaves the logits of the other corners as they are, but for
+    # what the norms carry over.
+    x_t, t, x_hat, s, sar = inputs()
+    moved = jax.jit(discriminator.apply)(
+        {"params": weights}, x_t, t, x_hat + 0.5 * (np.arange(8) == 0)[None, None, :, None], s, sar
+    )
+    change = np.abs(np.asarray(moved - logits))[:, :64].reshape(3, 8, 8).mean(axis=(0, 1))
+    assert change[0] > 2 * change[7]
+
+
+def test_patch_heads_start_from_the_teacher_and_every_parameter_learns():
+    discriminator, teacher = Discriminator(unet=UNET, patches=True), params(UNET, 0)
+    started = from_unet(teacher, params(discriminator, 1))
+    np.testing.assert_array_equal(started["unet"]["conv_in"]["kernel"], teacher["conv_in"]["kernel"])
+    loss = lambda weights: jnp.sum(jnp.square(discriminator.apply({"params": weights}, *inputs()) - 1))  # noqa: E731
+    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))(started)):
+        if "['key']['bias']" not in jax.tree_util.keystr(path):
+            assert np.abs(leaf).max() > 1e-6, path
+
+
+def test_patch_heads_need_no_two_by_two_features():
+    Discriminator(unet=UNET, patches=True).check_image_size(2, 2)

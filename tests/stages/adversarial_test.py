@@ -179,6 +179,8 @@ def test_a_step_has_its_recorded_numbers(stage, state, batch, assert_recorded):
         "discriminator": float(new.discriminator.params["bias"][0]),
     }
     expected = {
+        "accuracy/fake": 0.0,
+        "accuracy/real": 1.0,
         "logits/fake": 0.10602745,
         "logits/real": 0.08483828,
         "loss/consistency": 0.6847676,
@@ -191,3 +193,60 @@ def test_a_step_has_its_recorded_numbers(stage, state, batch, assert_recorded):
         "discriminator": 0.28078124,
     }
     assert_recorded(found, expected)
+
+
+@pytest.mark.parametrize(("name", "weights"), [("linear", [19 / 999, 1]), ("noisiest", [0, 1])])
+def test_adversarial_losses_count_by_the_weight_of_their_time(stage, name, weights):
+    stage = dataclasses.replace(stage, time_weight=name)
+    each, t = jnp.array([[1.0, 3.0], [10.0, 20.0]]), jnp.array([19, 999])
+    np.testing.assert_allclose(stage.mean_over_times(each, t), np.mean(weights * np.array([2.0, 15.0])), rtol=1e-6)
+    np.testing.assert_allclose(dataclasses.replace(stage, time_weight="constant").mean_over_times(each, t), 8.5)
+
+
+def test_time_weights_reach_both_losses_and_the_metrics_stay_plain(stage, state, batch):
+    weighted = dataclasses.replace(stage, time_weight="noisiest")
+    batch = batch._replace(index=jnp.arange(4, dtype=jnp.int32))
+    _, plain = stage.gradients(state, batch, RNG)
+    grads, metrics = weighted.gradients(state, batch, RNG)
+    assert not np.any(stage.pair_at(state.teacher, batch, *stage.draw(RNG, state.step, batch)).t == 999)
+    np.testing.assert_array_equal(grads["discriminator"]["weight"], 0)
+    for name in ("loss/generator", "loss/discriminator"):
+        np.testing.assert_allclose(metrics[name], plain[name], rtol=1e-6)
+
+
+def test_the_judged_image_may_be_shown_at_the_clean_time(stage, state, batch):
+    calls = []
+
+    def discriminator(params, *inputs):
+        calls.append(inputs)
+        return jnp.zeros((4, 2)) * params["weight"][0, 0]
+
+    stage = dataclasses.replace(stage, discriminator=discriminator, judged_at="clean")
+    pair, _, x_hat = seen_by_the_discriminator(stage, state, batch)
+    stage.discriminator_loss(state.discriminator.params, batch, pair, batch.optical, x_hat)
+    for _, t, _, s, _ in calls:
+        assert t is pair.t
+        np.testing.assert_array_equal(s, np.zeros(4))
+        assert s.dtype == pair.s.dtype
+
+
+def test_the_discriminator_may_have_an_optimizer_of_its_own(stage, params, discriminator_params):
+    stage = dataclasses.replace(stage, discriminator_optimizer=optax.sgd(3.0))
+    state = stage.init(RNG, {"unet": params})
+    ones = {
+        "student": jax.tree.map(jnp.ones_like, params),
+        "discriminator": jax.tree.map(jnp.ones_like, discriminator_params),
+    }
+    new = stage.update(state, ones)
+    np.testing.assert_allclose(new.student.params["bias"], params["bias"] - 0.1, atol=1e-6)
+    np.testing.assert_allclose(new.discriminator.params["bias"], discriminator_params["bias"] - 3, atol=1e-6)
+
+
+def test_accuracy_is_that_of_the_logits(stage, state, batch):
+    logits = iter([jnp.array([1.0, 2, -1, 3]), jnp.array([-1.0, -2, -1, 3])])  # real, generated
+    stage = dataclasses.replace(stage, discriminator=lambda params, *inputs: next(logits) + 0 * params["weight"][0, 0])
+    pair, _, x_hat = seen_by_the_discriminator(stage, state, batch)
+    _, metrics = stage.discriminator_loss(state.discriminator.params, batch, pair, batch.optical, x_hat)
+    assert (metrics["accuracy/real"], metrics["accuracy/fake"]) == (0.75, 0.75)
+    assert stage.remark(metrics) is None
+    assert "adversarial.optimizer.learning_rate" in stage.remark({"accuracy/real": 0.6, "accuracy/fake": 0.4})

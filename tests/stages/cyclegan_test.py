@@ -159,6 +159,10 @@ def test_a_step_has_its_recorded_numbers(stage, batch, assert_recorded):
         "sar_discriminator": float(new.sar_discriminator.params["bias"][0]),
     }
     expected = {
+        "accuracy/fake": 1.0,
+        "accuracy/real": 0.0,
+        "accuracy/sar_fake": 0.578125,
+        "accuracy/sar_real": 0.4375,
         "logits/fake": -0.39079145,
         "logits/real": -0.45921829,
         "logits/sar_fake": 0.41542149,

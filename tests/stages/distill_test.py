@@ -192,3 +192,32 @@ def test_a_step_has_its_recorded_numbers(stage, batch, params, assert_recorded):
         "target": 1.6579465,
     }
     assert_recorded(found, expected)
+
+
+def test_a_share_of_the_draws_is_at_sampling_times(stage, batch):
+    many = batch._replace(optical=jnp.zeros((4000, 2, 2, 3)), index=jnp.arange(4000, dtype=jnp.int32))
+    stage = dataclasses.replace(stage, sampling_times_share=0.6, sampling_steps=(1, 2))
+    i, eps = stage.draw(RNG, jnp.int32(0), many)
+    counts = np.bincount(i, minlength=50) / 4000
+    # 999 is drawn for one step, and for half of two; 499 for the other half; all are drawn evenly besides.
+    np.testing.assert_allclose(counts[[49, 24]], [0.6 * 0.75 + 0.008, 0.6 * 0.25 + 0.008], atol=0.03)
+    assert np.all(np.delete(counts, [49, 24]) > 0)
+    np.testing.assert_allclose(np.delete(counts, [49, 24]).sum(), 0.4 * 48 / 50, atol=0.03)
+    plain = dataclasses.replace(stage, sampling_times_share=0.0).draw(RNG, jnp.int32(0), many)
+    np.testing.assert_array_equal(eps, plain[1])
+
+
+@pytest.mark.parametrize(("name", "size"), [("l1", abs), ("pseudo_huber", lambda e: (e**2 + 1e-6) ** 0.5 - 1e-3)])
+def test_reconstruction_is_the_distance_to_the_optical_image(stage, batch, eps, name, size):
+    stage = dataclasses.replace(stage, model=predicts_a_constant, prediction="x_0")
+    params = {"level": jnp.float32(0.25)}
+    pair = stage.pair_at(params, batch, INDEX, eps)
+    goal = jnp.zeros_like(batch.optical)
+    plain, (x_hat, metrics) = stage.consistency_loss(params, batch, pair, goal)
+    assert "loss/reconstruction" not in metrics
+    weighted = dataclasses.replace(stage, reconstruction_weight=2.0, reconstruction_loss=name)
+    loss, (_, metrics) = weighted.consistency_loss(params, batch, pair, goal)
+    expected = np.mean([size(e) for e in np.float64(x_hat - batch.optical).ravel()])
+    np.testing.assert_allclose(metrics["loss/reconstruction"], expected, rtol=1e-4)
+    np.testing.assert_allclose(loss, plain + 2 * expected, rtol=1e-4)
+    np.testing.assert_allclose(metrics["loss/consistency"], plain, rtol=1e-6)

@@ -158,6 +158,8 @@ def test_a_step_has_its_recorded_numbers(stage, batch, assert_recorded):
         "discriminator": float(new.discriminator.params["bias"][0]),
     }
     expected = {
+        "accuracy/fake": 1.0,
+        "accuracy/real": 0.109375,
         "logits/fake": -0.65459394,
         "logits/real": -0.6114617,
         "loss/discriminator": 0.74413931,
