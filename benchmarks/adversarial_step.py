@@ -3,7 +3,7 @@
 python -m benchmarks.adversarial_step                                                # small sizes, for a CPU
 python -m benchmarks.adversarial_step --sizes=paper:8:256 --precision=tf32 --rivals=eager,channels_last
 
-Teacher, target and student are evaluated, the discriminator judges the student's image and the target's, both networks
+Teacher, target and student are evaluated, the discriminator scores the student's image and the target's, both networks
 take a step of AdamW, the target follows. The rival computes no feature map twice (``Rival.adversarial_step``).
 """
 

@@ -189,7 +189,7 @@ class Rival:
         The gradients of student and discriminator are asked for separately, so that none is computed in vain.
         """
         teacher, student, target = (self.unet() for _ in range(3))
-        critic = self.place(
+        discriminator = self.place(
             torch_networks.Discriminator(
                 workloads.NETWORKS[self.size.network], workloads.parameters(self.size, discriminator=True)
             )
@@ -197,9 +197,9 @@ class Rival:
         for module in (teacher, target):
             module.requires_grad_(False)
         f_teacher, f_student, f_target = (self.compiled(module) for module in (teacher, student, target))
-        encode, head = self.compiled(critic.encode), self.compiled(critic.head)
+        encode, head = self.compiled(discriminator.encode), self.compiled(discriminator.head)
         torch._functorch.config.donated_buffer = False  # Two backward passes go through one compiled forward pass.
-        networks = {"student": list(student.parameters()), "critic": list(critic.parameters())}
+        networks = {"student": list(student.parameters()), "discriminator": list(discriminator.parameters())}
         followers = list(target.parameters())
         optimizers = {name: _adamw(weights) for name, weights in networks.items()}
         optical, sar = self.images()
@@ -237,7 +237,7 @@ class Rival:
             distance = (torch.sqrt((x_hat - goal) ** 2 + 1e-3**2) - 1e-3).mean()
             losses = {
                 "student": distance + functional.softplus(-fake_logits).mean(),
-                "critic": (functional.softplus(-real_logits) + functional.softplus(fake_logits)).mean(),
+                "discriminator": (functional.softplus(-real_logits) + functional.softplus(fake_logits)).mean(),
             }
             for name, weights in networks.items():
                 gradients = torch.autograd.grad(losses[name], weights, retain_graph=name == "student")

@@ -145,7 +145,7 @@ def teacher(size: Size) -> Teacher:
 
 def adversarial(size: Size) -> Adversarial:
     """The stage that distils a student with a discriminator."""
-    critic = Discriminator(unet=size.unet)
+    discriminator = Discriminator(unet=size.unet)
     return Adversarial(
         model=model(size.unet),
         optimizer=optimizer(),
@@ -153,7 +153,7 @@ def adversarial(size: Size) -> Adversarial:
         prediction=PREDICTION,
         solver_steps=SOLVER_STEPS,
         target_decay=TARGET_DECAY,
-        discriminator=lambda params, *inputs: cast(Array, critic.apply({"params": params}, *inputs)),
+        discriminator=lambda params, *inputs: cast(Array, discriminator.apply({"params": params}, *inputs)),
         init_discriminator=lambda rng, trained: parameters(size, discriminator=True),
     )
 

@@ -1,4 +1,4 @@
-"""The notation of the whole package, and the protocols between its rooms.
+"""The notation of the whole package, and the protocols between its packages.
 
 Arrays are ``[batch, height, width, channel]``, images in [-1, 1]:
 
@@ -63,20 +63,11 @@ class Sampler(Protocol):
         ...
 
 
-class State(Protocol):
-    """The state of a stage: a pytree that counts its optimiser steps."""
-
-    @property
-    def step(self) -> Array:
-        """Optimiser steps taken, int32 scalar."""
-        ...
-
-
 StateT = TypeVar("StateT")
 
 
 class Stage(Protocol[StateT]):
-    """One training objective: frozen settings outside, a pytree inside, every method pure.
+    """One training objective: frozen settings; its state is a pytree with an int32 ``step``; every method is pure.
 
     ``gradients`` and ``update`` are two, so that averaging over devices, accumulation over micro-batches and the
     check for non-finite gradients stand between them once, for all stages (``engine/parallel.py``).

@@ -135,8 +135,8 @@ def test_a_lone_file_takes_flags_and_defaults_and_says_which(tmp_path, capsys):
         ("head_width", "4", "--head_width"),
         ("prediction", "x_0", "--prediction"),
         ("solver_steps", "25", "--solver_steps"),
-        ("schedule", "scaled_linear", "the default, for no file says it; --schedule changes it"),
-        ("image_size", "256", "the default, for no file says it; --image_size changes it"),
+        ("schedule", "scaled_linear", "the default, for no file has it; --schedule changes it"),
+        ("image_size", "256", "the default, for no file has it; --image_size changes it"),
     ):
         assert said[name].endswith(f" {value}  ({where})")
     translator = export.load(tmp_path / "run").translator
@@ -222,7 +222,7 @@ def test_damage_to_what_was_converted_is_noticed(tmp_path):
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
-    assert "is not what was written" in refused(tmp_path / "run", tmp_path / "back")
+    assert "does not match its digest" in refused(tmp_path / "run", tmp_path / "back")
 
 
 def test_what_is_there_is_never_overwritten(tmp_path):

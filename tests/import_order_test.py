@@ -1,6 +1,7 @@
-"""Holds the import order: every file imports only from the rows above its own (CONTRIBUTING.md)."""
+"""Holds the import order: every file imports only from the rows above its own, as CONTRIBUTING.md has them."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +24,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "evaluation": ("types", "paths", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
     "report": ("types", "paths", "data.scaling", "metrics", "evaluation"),
     "scene": ("types", "paths", "data.scaling", "translator", "description", "export", "tfds_builders.imagery"),
-    "inference": ("types", "paths", "data.scaling", "translator", "description", "export", "interop"),
 }
-ROWS["run"] = (*(name for name in ROWS if name != "inference"), "tfds_builders")
+ROWS["run"] = (*ROWS, "tfds_builders")
+ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop")
 ROWS["cli"] = ("__version__",)
 COMMANDS = tuple(name for name in ROWS if name not in ("models", "stages", "metrics"))
 ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)
@@ -54,6 +55,28 @@ def forbidden(path: str | Path, source: str) -> list[str]:
         ]
     own = (name for name in imported(source) if name.split(".")[0] in PACKAGES)
     return [name for name in own if not f"{name}.".startswith(tuple(f"{prefix}." for prefix in allowed))]
+
+
+def documented() -> dict[str, set[str]]:
+    """The rows of the table in CONTRIBUTING.md, by name."""
+    names = re.compile(r"`([\w.]+)/?`").findall
+    rows: dict[str, set[str]] = {}
+    for line in (ROOT / "CONTRIBUTING.md").read_text().partition("| May import |")[2].splitlines()[2:]:
+        if not line:
+            break
+        _, name, allowed, *_ = line.split("|")
+        listed, _, excepted = allowed.partition(" but ")
+        above = {*rows} if "all above" in listed else set()
+        rows |= dict.fromkeys(names(name), (above | {*names(listed)}) - {*names(excepted)})
+    return rows
+
+
+def test_contributing_has_this_table():
+    assert documented() == {
+        **{name: {*allowed} for name, allowed in ROWS.items()},
+        "tfds_builders": set(),
+        "configs": set(),
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -129,8 +129,8 @@ def with_length(stage: Any, config: Config, settings: Config, total: Array) -> A
     """The stage with learning rates that end after ``total`` steps, which need not be known when it is compiled."""
     changes = {"optimizer": adamw(settings.optimizer, rate(settings.optimizer, total))}
     if hasattr(stage, "discriminator_optimizer"):
-        judge = config.adversarial.optimizer
-        changes["discriminator_optimizer"] = adamw(judge, rate(judge, total))
+        discriminator = config.adversarial.optimizer
+        changes["discriminator_optimizer"] = adamw(discriminator, rate(discriminator, total))
     return dataclasses.replace(stage, **changes)
 
 

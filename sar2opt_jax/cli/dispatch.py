@@ -11,7 +11,7 @@ USAGE_STATUS = 2
 """Exit status without a command, or with an unknown one."""
 
 
-class Command(NamedTuple):
+class Subcommand(NamedTuple):
     """A command: the module whose ``run()`` it is, what it does, and the flags that it stands for."""
 
     module: str
@@ -20,11 +20,13 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "train": Command("sar2opt_jax.main", "trains the stages of a config, then evaluates them"),
-    "evaluate": Command("sar2opt_jax.main", "evaluates a trained run again, with a new report", ("--mode=evaluate",)),
-    "translate": Command("sar2opt_jax.translate", "translates radar images to optical ones by a trained run"),
-    "convert": Command("sar2opt_jax.convert", "carries weights over from diffusers (PyTorch), and back"),
-    "prepare": Command("tfds_builders.prepare", "turns downloaded image pairs into a dataset"),
+    "train": Subcommand("sar2opt_jax.main", "trains the stages of a config, then evaluates them"),
+    "evaluate": Subcommand(
+        "sar2opt_jax.main", "evaluates a trained run again, with a new report", ("--mode=evaluate",)
+    ),
+    "translate": Subcommand("sar2opt_jax.translate", "translates radar images to optical ones by a trained run"),
+    "convert": Subcommand("sar2opt_jax.convert", "carries weights over from diffusers (PyTorch), and back"),
+    "prepare": Subcommand("tfds_builders.prepare", "turns downloaded image pairs into a dataset"),
 }
 
 FIRST_STEPS = """\

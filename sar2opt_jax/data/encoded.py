@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 
-class Encoded:
+class EncodedImage:
     """The bytes of an image file.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The pairs that are evaluated: the same ones every time, read when they are asked for."""
+"""The pairs that are evaluated: the same ones every time, read on demand."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -11,14 +11,14 @@ from sar2opt_jax.data.scaling import to_float
 from sar2opt_jax.types import Batch
 
 GROUPS = ("season", "terrain")
-"""What a dataset may tell of a pair besides its images, and tables are made by."""
+"""Optional labels of a pair; the report has a table for each."""
 
 
 class Examples:
     """Some pairs of a split, spread evenly over it and cropped at the centre.
 
     Attributes:
-      ids: what the pairs are called, in the order of the split.
+      ids: of the pairs, in the order of the split.
       image_size: side of the images in pixels.
     """
 
@@ -68,7 +68,7 @@ class Examples:
         return self._images(positions, "optical")
 
     def batch(self) -> Batch:
-        """All of them at once, scaled as for training; the index is the place in the split."""
+        """All of them at once, scaled as for training; the index is the position in the split."""
         everything = range(len(self))
         optical, sar = (to_float(images(everything)) for images in (self.optical, self.sar))
         # `Batch` is declared with the arrays of JAX, which take these numpy arrays as they are.

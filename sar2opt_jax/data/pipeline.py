@@ -13,7 +13,7 @@ from typing import Any, cast
 import grain
 import numpy as np
 
-from sar2opt_jax.data.encoded import Encoded
+from sar2opt_jax.data.encoded import EncodedImage
 from sar2opt_jax.data.prepared import Example, Source, StoredPairs, text
 from sar2opt_jax.data.scaling import to_float
 from sar2opt_jax.types import Batch
@@ -50,7 +50,7 @@ def training_batches(
 ) -> grain.DatasetIterator[Batch]:
     """Endless batches in random order, every pair once an epoch.
 
-    The iterator's state is the step it stands at. It is saved and restored by ``get_state`` and ``set_state``, or with
+    The iterator's state is its current step. It is saved and restored by ``get_state`` and ``set_state``, or with
     ``grain.checkpoint.CheckpointSave`` and ``CheckpointRestore`` inside an Orbax checkpoint; the run then continues
     with exactly the batches it would have had. A checkpoint of another number of hosts is resumed by ``start_step``.
 
@@ -174,8 +174,8 @@ def _crop(example: Example, *, top: int, left: int, size: int) -> dict[str, Any]
     return {**example, **{name: _window(example[name], top, left, size) for name in IMAGES}}
 
 
-def _window(image: np.ndarray | Encoded, top: int, left: int, size: int) -> np.ndarray:
-    if isinstance(image, Encoded):
+def _window(image: np.ndarray | EncodedImage, top: int, left: int, size: int) -> np.ndarray:
+    if isinstance(image, EncodedImage):
         return image.window(top=top, left=left, height=size, width=size)
     return image[top : top + size, left : left + size]
 

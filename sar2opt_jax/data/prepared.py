@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants
 
 from sar2opt_jax import paths
-from sar2opt_jax.data.encoded import Encoded
+from sar2opt_jax.data.encoded import EncodedImage
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -50,11 +50,11 @@ class StoredPairs:
         return {**example, **{name: example[name].decoded() for name in self._shapes}}
 
     def encoded(self, index: int, /) -> Example:
-        """The pair with each image an ``Encoded``, of which a crop is decoded at less cost than the whole."""
+        """The pair with each image an ``EncodedImage``, of which a crop is decoded at less cost than the whole."""
         if not 0 <= index < len(self):  # Also what ends a ``for`` over the pairs.
             raise IndexError(f"There are {len(self)} pairs; got index {index}.")
         example = self._stored[index]
-        return {**example, **{name: Encoded(example[name], shape) for name, shape in self._shapes.items()}}
+        return {**example, **{name: EncodedImage(example[name], shape) for name, shape in self._shapes.items()}}
 
 
 class Prepared:

@@ -7,11 +7,6 @@ import numpy.typing as npt
 
 from sar2opt_jax.types import look_up
 
-VV_LIMITS_DB = (-25.0, 0.0)
-"""Range of Sentinel-1 VV sigma0 over land that is kept, the habit since DSen2-CR (Meraner et al. 2020)."""
-VH_LIMITS_DB = (-32.5, 0.0)
-"""The same for VH, which is some 7 dB weaker than VV (same source)."""
-
 
 def to_float(image: npt.ArrayLike) -> np.ndarray:
     """8-bit values to the networks' range: x = u / 127.5 - 1.
@@ -47,42 +42,6 @@ def to_uint8(image: npt.ArrayLike) -> np.ndarray:
     if np.isnan(image).any():
         raise ValueError(f"{int(np.isnan(image).sum())} of {image.size} values are NaN; nothing to show for them.")
     return np.rint((np.clip(image, -1, 1) + 1) * np.float32(127.5)).astype(np.uint8)
-
-
-def from_db(backscatter: npt.ArrayLike, *, limits_db: tuple[float, float]) -> np.ndarray:
-    """Backscatter in decibels to [-1, 1]: linear in dB between the limits, clipped outside.
-
-    Args:
-        backscatter: any shape, sigma0 in dB; -inf (no echo) becomes -1, NaN (no data) stays NaN.
-        limits_db: what becomes -1 and 1, such as ``VV_LIMITS_DB``.
-
-    Returns:
-        The same shape, float32 in [-1, 1].
-    """
-    low, high = _ordered(limits_db)
-    scaled = (np.asarray(backscatter, np.float32) - low) / (high - low)
-    return np.clip(2 * scaled - 1, -1, 1).astype(np.float32)
-
-
-def to_db(scaled: npt.ArrayLike, *, limits_db: tuple[float, float]) -> np.ndarray:
-    """[-1, 1] back to decibels; the inverse of ``from_db`` within the limits.
-
-    Args:
-        scaled: any shape, in [-1, 1].
-        limits_db: the limits given to ``from_db``.
-
-    Returns:
-        The same shape, float32 in dB.
-    """
-    low, high = _ordered(limits_db)
-    return (low + (np.asarray(scaled, np.float32) + 1) / 2 * (high - low)).astype(np.float32)
-
-
-def _ordered(limits_db: tuple[float, float]) -> tuple[float, float]:
-    low, high = limits_db
-    if not low < high:
-        raise ValueError(f"limits_db must be (low, high) with low < high, got ({low}, {high}).")
-    return low, high
 
 
 SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

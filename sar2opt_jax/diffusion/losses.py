@@ -53,7 +53,7 @@ def min_snr_weight(snr: Array, *, gamma: float, prediction: str) -> Array:
     return capped / {"eps": snr, "v": snr + 1, "x_0": jnp.ones_like(snr)}[prediction]
 
 
-class Adversarial(NamedTuple):
+class AdversarialLoss(NamedTuple):
     """A pair of losses on the discriminator's logits, element by element: [batch] -> [batch], patches likewise.
 
     ``least_squares`` is of arXiv 1611.04076, with targets 1 and 0.
@@ -65,22 +65,22 @@ class Adversarial(NamedTuple):
 
 
 ADVERSARIAL = {
-    "non_saturating": Adversarial(
+    "non_saturating": AdversarialLoss(
         generator=lambda fake: jax.nn.softplus(-fake),
         discriminator=lambda real, fake: jax.nn.softplus(-real) + jax.nn.softplus(fake),
         threshold=0.0,
     ),
-    "hinge": Adversarial(
+    "hinge": AdversarialLoss(
         generator=lambda fake: -fake,
         discriminator=lambda real, fake: jax.nn.relu(1 - real) + jax.nn.relu(1 + fake),
         threshold=0.0,
     ),
-    "wasserstein": Adversarial(
+    "wasserstein": AdversarialLoss(
         generator=lambda fake: -fake,
         discriminator=lambda real, fake: fake - real,
         threshold=None,
     ),
-    "least_squares": Adversarial(
+    "least_squares": AdversarialLoss(
         generator=lambda fake: jnp.square(fake - 1),
         discriminator=lambda real, fake: jnp.square(real - 1) + jnp.square(fake),
         threshold=0.5,

@@ -1,4 +1,4 @@
-"""What several processes have to agree on before they go on: one that goes another way leaves the rest waiting."""
+"""What all processes of a run must agree on before they continue: one that branches off leaves the others waiting."""
 
 import itertools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PARAGRAPH_BYTES = 1000
 
 
 def gather(text: str) -> list[str]:
-    """What each process says, in the order of the processes; all of them have to call it.
+    """The text of each process, in the order of the processes; a collective operation, so all must call it.
 
     Args:
       text: without a zero character.
@@ -37,13 +37,16 @@ def first_says(text: str) -> str:
 
 
 def together(action: Callable[[], T]) -> T:
-    """What an action gives to this process; where it fails in one of several processes, it fails in all of them.
+    """Runs an action in each process; where it fails in one of them, it fails in all.
 
     Args:
-      action: must not wait for other processes: one of them may have failed by then.
+      action: must not wait for other processes: one of them may have failed already.
+
+    Returns:
+      What the action returns in this process.
 
     Raises:
-      ValueError: in several processes, with what each that failed has to say; in one, the action's own error comes.
+      ValueError: in several processes, with the message of each that failed; in one, the action's own error.
     """
     if jax.process_count() == 1:
         return action()
@@ -61,14 +64,14 @@ def together(action: Callable[[], T]) -> T:
 
 
 def told_to_stop() -> bool:
-    """Whether one of several processes was told to stop by SIGTERM; True for all of them in the same round.
+    """Whether one of several processes received SIGTERM; True in all of them in the same round.
 
-    All have to ask once a round. JAX finds a round that none has reached yet and waits for exactly that number: it is
-    lost where numbers begin again, as steps do with a stage, or where anyone else asks with numbers of his own.
+    A collective operation, called once a round. JAX picks a round that no process has reached and waits for that
+    number: it deadlocks if the counter restarts, as steps do with a stage, or another caller uses its own counter.
     """
     if jax.process_count() == 1:
         return False
     try:
         return multihost_utils.reached_preemption_sync_point(next(_rounds))
-    except RuntimeError:  # JAX was told to do without this service.
+    except RuntimeError:  # The service is switched off in JAX.
         return False

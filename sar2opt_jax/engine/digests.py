@@ -1,7 +1,7 @@
-"""Digests of a checkpoint's files: a bit that flipped on a disk is noticed before it is trained on.
+"""Digests of a checkpoint's files, which detect corrupt files before a run is restored from them.
 
-The arrays of a checkpoint carry no checksum of their own that a reader would verify, so every file's digest is written
-beside them, in ``STEP/digests.json``, before the checkpoint takes its name.
+Readers verify no checksum of the arrays in a checkpoint, so the digest of every file is written beside them, in
+``STEP/digests.json``, before the checkpoint takes its name.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ def write(directory: epath.Path) -> None:
 
 
 def faults(directory: epath.Path, *, items: Sequence[str] | None = None) -> list[str]:
-    """What is wrong with the files of a checkpoint, in words; nothing for a whole one.
+    """Messages about the missing and corrupt files of a checkpoint; none for an intact one.
 
     A checkpoint without digests, written by an earlier version, passes.
 
     Args:
       directory: the checkpoint.
-      items: look at these alone, such as ``("export", "meta")``.
+      items: only these, such as ``("export", "meta")``.
     """
     path = directory / FILE
     if not path.exists():
@@ -38,16 +38,16 @@ def faults(directory: epath.Path, *, items: Sequence[str] | None = None) -> list
         algorithm, files = written["algorithm"], dict(written["files"])
         hashlib.new(algorithm)
     except (ValueError, KeyError, TypeError) as error:
-        return [f"{FILE} is damaged ({type(error).__name__}: {error})"]
-    found = []
+        return [f"{FILE} is corrupt ({type(error).__name__}: {error})"]
+    messages = []
     for name, expected in files.items():
         if items is not None and name.split("/")[0] not in items:
             continue
         if not (directory / name).exists():
-            found.append(f"{name} is missing")
+            messages.append(f"{name} is missing")
         elif _digest(directory / name, algorithm=algorithm) != expected:
-            found.append(f"{name} is not what was written")
-    return found
+            messages.append(f"{name} does not match its digest")
+    return messages
 
 
 def _files(directory: epath.Path, prefix: str = "") -> Iterator[str]:

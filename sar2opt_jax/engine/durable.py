@@ -1,4 +1,4 @@
-"""Forces files to the disk, so that what has its name is there after a power failure too."""
+"""Forces files to the disk (fsync), so that they survive a power failure once they have their names."""
 
 import errno
 import logging
@@ -9,26 +9,23 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-"""What file systems answer that cannot be forced, such as some that live in user space."""
+"""Errors of file systems without fsync, such as some in user space."""
 
 
 def force(directory: os.PathLike[str]) -> None:
-    """Returns when all files and folders below a directory, and itself, are on the disk; not of a bucket.
+    """Returns when all files and folders below a directory, and itself, are on the disk.
 
     Raises:
-      OSError: where the disk fails: what was not forced may not be there.
+      OSError: where the disk fails; the files may then be incomplete after a power failure.
     """
-    if "://" in str(directory):
-        return
     for root, _, files in os.walk(directory, topdown=False):  # A folder after what is in it.
         _force(Path(root, name) for name in files)
         _force([Path(root)])
 
 
 def force_names(directory: os.PathLike[str]) -> None:
-    """Returns when the names in a directory are on the disk, such as one that was given a moment ago."""
-    if "://" not in str(directory):
-        _force([Path(directory)])
+    """Returns when the names in a directory are on the disk, such as that of a file just renamed."""
+    _force([Path(directory)])
 
 
 def _force(paths: Iterable[Path]) -> None:

@@ -92,8 +92,7 @@ class DataParallel:
     def place(self, tree: PyTree) -> PyTree:
         """Puts what every device holds a copy of, such as the state or a key, where ``step`` expects it.
 
-        A state that lies elsewhere would be taken too, but the second step would be compiled anew: what the first one
-        returns lies here.
+        A state on other devices would work, but the step would be compiled twice: its own result is placed here.
 
         Args:
           tree: arrays and keys; in several processes the same in each of them.
@@ -101,7 +100,7 @@ class DataParallel:
         sharding = NamedSharding(self._mesh, P())
         if jax.process_count() == 1:
             return jax.device_put(tree, sharding)
-        return jax.jit(lambda x: x, out_shardings=sharding)(tree)  # device_put takes no keys across processes.
+        return jax.jit(lambda x: x, out_shardings=sharding)(tree)  # device_put does not take keys across processes.
 
     def shapes(self, tree: PyTree) -> PyTree:
         """Shapes, types and layout of what ``place`` would return, without its values."""
@@ -120,8 +119,8 @@ def device_step(stage: Stage) -> Callable[[PyTree, Batch, Array], tuple[PyTree, 
     def step(state: Any, batch: Batch, rng: Array) -> tuple[Any, Metrics]:
         grads, metrics = jax.lax.pmean(_mean_over_micro_batches(stage, state, batch, rng), AXIS)
         metrics |= gradient_norms(grads)
-        # A norm is finite only where every gradient is, and its square: AdamW makes no infinity of those. To look at
-        # every leaf of the new state instead costs XLA minutes of compiling on a CPU.
+        # A norm is finite only where every gradient and its square are, so AdamW stays finite. Checking every leaf of
+        # the new state instead costs XLA minutes of compilation on a CPU.
         finite = jax.lax.optimization_barrier(jnp.all(jnp.isfinite(jnp.stack(list(metrics.values())))))
         updated, kept = stage.update(state, grads), state._replace(step=state.step + 1)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
@@ -163,7 +162,7 @@ def _shard_map(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     def mapped(state: PyTree, batch: PyTree, rng: Array) -> Any:
         return step(state, jax.tree.map(lambda x: x[0], batch), rng)
 
-    # check_vma=True would make pmean of the gradients a no-op: they came out too large by the number of devices.
+    # check_vma=True would make pmean of the gradients a no-op: they would come out num_devices times too large.
     specs = (P(), P(AXIS), P())
     sharded = jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)
     return jax.jit(sharded, donate_argnums=0)

@@ -1,4 +1,4 @@
-"""One training step once more, example by example: for a loss or gradient that was not finite."""
+"""Replays one training step example by example, to debug a loss or gradient that was not finite."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """What a step did.
+    """A replayed step.
 
     Attributes:
       step: the step, as it is logged: the first one is 1.
-      start: the step of the checkpoint that the steps before it were taken from, 0 for the beginning.
+      start: the step of the checkpoint that was restored, 0 for a fresh state.
       batch: the examples of the step.
       metrics: of the whole step, as they are logged.
       examples: the same of each example alone, at the same state and with the same noise.
@@ -35,7 +35,7 @@ class Replayed:
 
     @property
     def suspects(self) -> list[int]:
-        """Which examples have a loss or gradient that is not finite by themselves."""
+        """Positions of the examples whose own loss or gradient is not finite."""
         return [i for i, values in enumerate(self.examples) if not np.isfinite(list(values.values())).all()]
 
 
@@ -49,9 +49,9 @@ def replay(
     rng: Array,
     initial: Callable[[], PyTree],
 ) -> Replayed:
-    """Goes from the newest checkpoint before a step up to it, as the run did, and looks at every example of it.
+    """Restores the newest checkpoint before a step, replays up to it and computes every example of the step alone.
 
-    A run repeats itself bit for bit on one kind of device, so the state before the step is the one it had.
+    A run is bit-identical on one kind of device, so the state before the step is the one it had.
 
     Args:
       stage: the training objective.

@@ -1,4 +1,4 @@
-"""Where a run's numbers and pictures go: lines of JSON, TensorBoard events, PNG files."""
+"""Writers of a run's metrics and previews: JSON lines, TensorBoard events, PNG files."""
 
 import json
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Writer(Protocol):
-    """Takes what a stage reports."""
+    """Receives the metrics and previews of a stage."""
 
     def resume(self, step: int) -> None:
-        """Forgets what this stage reported after ``step``: it will be reported again."""
+        """Drops what this stage reported after ``step``, which will be reported again."""
         ...
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of one logged step."""
+        """Metrics of one logged step."""
         ...
 
     def image(self, step: int, image: np.ndarray) -> None:
@@ -31,14 +31,14 @@ class Writer(Protocol):
         ...
 
     def close(self) -> None:
-        """Writes what is still held back."""
+        """Flushes."""
         ...
 
 
 class JsonLines:
     """``metrics.jsonl``: one line a logged step, all stages in one file.
 
-    A line has ``stage``, ``step`` and the numbers; a number that is not finite is null, which JSON has a word for.
+    A line has ``stage``, ``step`` and the metrics; a value that is not finite is null, for JSON has no NaN.
     """
 
     def __init__(self, path: Path, *, stage: str):
@@ -46,7 +46,7 @@ class JsonLines:
         self.path, self.stage = path, stage
 
     def resume(self, step: int) -> None:
-        """Drops the stage's lines after ``step``, and a last line that a kill left torn."""
+        """Drops the stage's lines after ``step``, and a truncated last line of a killed process."""
         if not self.path.exists():
             return
         kept = []
@@ -66,10 +66,10 @@ class JsonLines:
             file.write(paths.to_json({"stage": self.stage, "step": step, **numbers}) + "\n")
 
     def image(self, step: int, image: np.ndarray) -> None:
-        """Pictures are no lines."""
+        """Ignores previews."""
 
     def close(self) -> None:
-        """Every line is written at once."""
+        """Has nothing to flush: every line is written immediately."""
 
 
 class TensorBoard:
@@ -81,7 +81,7 @@ class TensorBoard:
         self._events: SummaryWriter | None = None
 
     def resume(self, step: int) -> None:
-        """TensorBoard hides what it had after ``step``."""
+        """Purges events after ``step``."""
         self._open(purge_step=step + 1 if step else None)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -116,26 +116,26 @@ class PngFiles:
         self.directory, self.stage = directory, stage
 
     def resume(self, step: int) -> None:
-        """Removes what a killed process left; a later preview is overwritten when its step comes again."""
+        """Removes leftovers of a killed process; later previews are overwritten when their steps are repeated."""
         paths.remove_leftovers(self.directory)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers are no pictures."""
+        """Ignores metrics."""
 
     def image(self, step: int, image: np.ndarray) -> None:
-        """Writes a file that is never half there."""
+        """Writes the preview of a step."""
         with paths.atomic_file(self.directory / f"{self.stage}_{step:07d}.png") as temporary:
             Image.fromarray(image).save(temporary, format="PNG")
 
     def close(self) -> None:
-        """Every file is written at once."""
+        """Has nothing to flush: every file is written immediately."""
 
 
 class Everywhere:
-    """Hands on to several writers."""
+    """Forwards to several writers."""
 
     def __init__(self, *writers: Writer):
-        """The writers; none at all is a writer that forgets."""
+        """Takes the writers; without any, nothing is written."""
         self.writers = writers
 
     def __enter__(self) -> "Everywhere":

@@ -1,4 +1,4 @@
-"""Many examples through a function, a batch at a time, spread over all devices of this process."""
+"""Applies a function to many examples in batches, sharded over all devices of this process."""
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +63,7 @@ class Batches:
           function: of sharded arrays, to a pytree of arrays with the same first axis.
           load: the arrays at some positions.
           count: how many positions, at least 1.
-          progress: told the number of examples after each batch.
+          progress: called with the number of examples after each batch.
         """
         parts = []
         for new, filled in self.cut(range(count)):

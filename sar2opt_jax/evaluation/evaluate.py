@@ -1,4 +1,4 @@
-"""Compares sampling methods on one set of examples: translations first, then metrics of what is on the disk."""
+"""Compares sampling methods on one set of examples: translates first, then measures the stored translations."""
 
 import dataclasses
 import functools
@@ -17,8 +17,8 @@ from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.results import Images, Result, Results
-from sar2opt_jax.evaluation.translations import VERSION, Contender, Examples, translate_missing
-from sar2opt_jax.metrics.linear_baseline import LinearFloor
+from sar2opt_jax.evaluation.translations import VERSION, Contender, EvaluationSet, translate_missing
+from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 from sar2opt_jax.types import Array
 
 logger = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 def run(
     contenders: Sequence[Contender],
-    examples: Examples,
+    examples: EvaluationSet,
     *,
-    floor: Callable[[], LinearFloor],
+    linear_baseline: Callable[[], LinearBaseline],
     measures: Measures,
     directory: Path,
     batch_size: int,
@@ -40,12 +40,12 @@ def run(
     An example's noise comes from ``rng`` and its id alone: but for the rounding of the last 8-bit step, a translation
     does not depend on the batch size, on the number of devices or processes, or on which other examples there are; all
     methods start an example from the same noise. Translations are kept in ``directory``, 8-bit, and are what is
-    measured: a run that was killed goes on.
+    measured: a killed evaluation resumes.
 
     Args:
       contenders: what to compare.
       examples: what to translate.
-      floor: fits the linear regression to training pairs; called by the first process alone.
+      linear_baseline: fits the linear regression to training pairs; called by the first process alone.
       measures: what to measure.
       directory: for the translations, a folder each method; of several processes all must see it.
       batch_size: examples that a process translates at once, over its devices.
@@ -53,7 +53,7 @@ def run(
       timing_repeats: runs that latency is the median of.
 
     Returns:
-      What was found; None in all of several processes but the first.
+      The results; None in all processes but the first.
 
     Raises:
       ValueError: for a method that does not fit its network, or two contenders of one name (before anything is
@@ -75,10 +75,12 @@ def run(
     multihost_utils.sync_global_devices("all is translated")
     if jax.process_index() != 0:
         return None
-    return _measure(contenders, galleries, examples, floor=floor(), measures=measures, batches=batches)
+    return _measure(
+        contenders, galleries, examples, linear_baseline=linear_baseline(), measures=measures, batches=batches
+    )
 
 
-def _made_by(contender: Contender, examples: Examples, rng: Array) -> dict[str, Any]:
+def _made_by(contender: Contender, examples: EvaluationSet, rng: Array) -> dict[str, Any]:
     return {
         "version": VERSION,
         "network": dict(contender.identity),
@@ -91,9 +93,9 @@ def _made_by(contender: Contender, examples: Examples, rng: Array) -> dict[str, 
 def _measure(
     contenders: Sequence[Contender],
     galleries: Mapping[str, Gallery],
-    examples: Examples,
+    examples: EvaluationSet,
     *,
-    floor: LinearFloor,
+    linear_baseline: LinearBaseline,
     measures: Measures,
     batches: Batches,
 ) -> Results:
@@ -101,7 +103,7 @@ def _measure(
     ids, remarks = examples.ids, []
 
     def predict(positions: Sequence[int]) -> np.ndarray:
-        return to_uint8(floor.predict(to_float(examples.sar(positions))))
+        return to_uint8(linear_baseline.predict(to_float(examples.sar(positions))))
 
     def read(gallery: Gallery) -> Images:
         return lambda positions: gallery.read([ids[position] for position in positions])
@@ -111,22 +113,22 @@ def _measure(
             measures.measure, truth=examples.optical, count=len(ids), batches=batches, progress=bar.update
         )
         truth = measured(examples.optical)
-        found = measured(predict)
+        scores = measured(predict)
         linear = Result(
-            name="linear", kind="floor", method=None, metrics=found.metrics, images=predict,
-            distances=measures.distances(found.features, truth.features),
+            name="linear", kind="linear", method=None, metrics=scores.metrics, images=predict,
+            distances=measures.distances(scores.features, truth.features),
         )  # fmt: skip
         logger.info("%s: %s", linear.series, _summary(linear))
         results = []
         for contender in contenders:
             gallery = galleries[contender.folder]
-            found, speed = measured(read(gallery)), gallery.speed
+            scores, speed = measured(read(gallery)), gallery.speed
             result = Result(
                 name=contender.name,
                 kind=contender.translator.kind,
                 method=contender.method,
-                metrics=found.metrics,
-                distances=measures.distances(found.features, truth.features),
+                metrics=scores.metrics,
+                distances=measures.distances(scores.features, truth.features),
                 images=read(gallery),
                 ms_per_image=speed.get("ms_per_image"),
                 images_per_second=speed.get("images_per_second"),
@@ -146,7 +148,7 @@ def _measure(
         optical=examples.optical,
         image_size=(examples.image_size, examples.image_size),
         truth_sharpness=truth.metrics["sharpness"],
-        floor=linear,
+        linear=linear,
         methods=tuple(results),
         remarks=(*measures.remarks, *remarks),
     )

@@ -1,7 +1,7 @@
 """Translations on the disk: 8-bit PNG files, which any viewer opens and any other tool can measure.
 
-What was translated is kept, so an evaluation that was killed goes on, and new metrics need no new translations. A
-folder says which network made its translations, and each file of which radar image it is one.
+Translations are kept, so a killed evaluation resumes and new metrics need no new translations. A folder records which
+network made its translations, and each file the digest of its radar image.
 """
 
 import hashlib
@@ -32,10 +32,10 @@ class Gallery:
         self.directory = directory
 
     def open(self, *, made_by: Mapping[str, Any]) -> None:
-        """Makes the directory, or goes on with what is in it; translations that something else made are removed.
+        """Makes or reuses the directory; stale translations, made by another network or method, are removed.
 
         Args:
-          made_by: plain JSON of all that decides what becomes of a radar image: network, method, noise.
+          made_by: plain JSON of what a translation depends on besides its radar image: network, method, noise.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         about = self.directory / "about.json"
@@ -45,16 +45,16 @@ class Gallery:
         stale = list(self.directory.glob("*.png"))
         if stale:
             logger.info("%s: removing %d stale translations, by another network or method.", self.directory, len(stale))
-        about.unlink(missing_ok=True)  # First: a kill in between must not leave them for those of this network.
+        about.unlink(missing_ok=True)  # First, or a kill in between would leave stale files that look valid.
         for path in (*stale, self._speed):
             path.unlink(missing_ok=True)
         paths.write_json(about, made_by)
 
     def missing(self, ids: Sequence[str], sources: Sequence[str]) -> list[int]:
-        """The positions of those examples that are not translated yet, or whose radar image is another one now.
+        """The positions of the examples without a translation of their current radar image.
 
         Args:
-          ids: what they are called.
+          ids: of the examples.
           sources: digests of their radar images.
         """
         return [i for i, (name, source) in enumerate(zip(ids, sources, strict=True)) if self._source(name) != source]
@@ -67,7 +67,7 @@ class Gallery:
             return None
 
     def write(self, name: str, image: np.ndarray, *, source: str) -> None:
-        """Keeps a translation in a file that is never half there.
+        """Writes a translation.
 
         Args:
           name: the example's id.
@@ -83,7 +83,7 @@ class Gallery:
         """Translations, [n, height, width, 3] uint8.
 
         Raises:
-          ValueError: for a file that is no image any more.
+          ValueError: for a corrupt file.
         """
         return np.stack([self._read(self.path(name)) for name in ids])
 
@@ -92,7 +92,7 @@ class Gallery:
             with Image.open(path, formats=["PNG"]) as image:
                 return np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError) as error:
-            raise ValueError(f"{path} cannot be read ({error}). Delete it, and it is translated again.") from error
+            raise ValueError(f"{path} cannot be read ({error}). Delete it; it is then translated again.") from error
 
     @property
     def speed(self) -> dict[str, Any]:

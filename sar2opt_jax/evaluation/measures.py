@@ -1,4 +1,4 @@
-"""All that is measured of translations, by which networks are at hand to measure with."""
+"""Runs every metric whose weights are available."""
 
 import dataclasses
 import functools
@@ -30,9 +30,9 @@ class Measures:
     """What to measure.
 
     Attributes:
-      lpips: parameters of LPIPS by network, ``alexnet`` and ``vgg16``; what is missing is not measured.
+      lpips: parameters of LPIPS by network, ``alexnet`` and ``vgg16``; others are not measured.
       inception: parameters of the Inception network that FID is defined with, or None.
-      remarks: what a reader must know of measures that were asked for and are not at hand.
+      remarks: for the reader, about metrics that were requested but whose weights are not available.
     """
 
     lpips: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
@@ -65,7 +65,7 @@ class Measures:
           truth: the true images, likewise.
           count: how many there are.
           batches: how many at once.
-          progress: told the number of images after each batch.
+          progress: called with the number of images after each batch.
 
         Raises:
           ValueError: for images that are too small for a metric.
@@ -85,25 +85,25 @@ class Measures:
 
     def distances(self, features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Between two sets of images, in every kind of features; none of a single image."""
-        found = {}
+        values = {}
         for network, (frechet, kernel) in FEATURES.items():
             if network in features and len(features[network]) > 1:
                 pair = features[network], reference[network]
-                found[frechet] = distances.frechet(*pair)
-                found[kernel] = 1e3 * distances.kernel(*pair).mean
-        return found
+                values[frechet] = distances.frechet(*pair)
+                values[kernel] = 1e3 * distances.kernel(*pair).mean
+        return values
 
 
 def _compute(
     params: Mapping[str, Any], image: Array, unit: Array, truth: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Metrics and features of a batch: the image as uint8, and both in [0, 1]."""
-    found = fidelity.measure(unit, truth) | {"colour_shift": colour.colour_shift(unit, truth)}
+    metrics = fidelity.measure(unit, truth) | {"colour_shift": colour.colour_shift(unit, truth)}
     for network, weights in params["lpips"].items():
-        found[f"lpips_{network}"] = lpips.lpips(weights, unit, truth, net=network)
+        metrics[f"lpips_{network}"] = lpips.lpips(weights, unit, truth, net=network)
     features = {}
     if "alexnet" in params["lpips"]:
         features["alexnet"] = lpips.features(params["lpips"]["alexnet"], unit)
     if params["inception"] is not None:
         features["inception"] = inception.features(params["inception"], image)
-    return found, features
+    return metrics, features

@@ -1,4 +1,4 @@
-"""What an evaluation found, for tables and figures: numbers per image, distances between sets of images, speed."""
+"""The results of an evaluation: numbers per image, distances between sets of images, speed."""
 
 import dataclasses
 import functools
@@ -134,12 +134,12 @@ class Result:
 
     Attributes:
       name: of the network: ``teacher``, ``student``, ``pix2pix``, or what tells several apart; ``linear``.
-      kind: ``teacher``, ``student``, ``generator`` (one step, no diffusion) or ``floor`` (the linear regression).
-      method: sampler and steps; None for the floor.
+      kind: ``teacher``, ``student``, ``generator`` (one step, no diffusion) or ``linear`` (the linear regression).
+      method: sampler and steps; None for the linear baseline.
       metrics: keys of ``PER_IMAGE``, [num_examples] each.
       distances: keys of ``DISTANCES``.
       images: translations of the examples at some positions, [n, height, width, 3] uint8.
-      ms_per_image: latency of one image alone; None for the floor.
+      ms_per_image: latency of one image alone; None for the linear baseline.
       images_per_second: of full batches on all devices of one process; None where it was not measured.
     """
 
@@ -154,12 +154,12 @@ class Result:
 
     @property
     def sampler(self) -> str | None:
-        """Name of the sampler; None for the floor."""
+        """Name of the sampler; None for the linear baseline."""
         return self.method and self.method.sampler
 
     @property
     def num_steps(self) -> int:
-        """Network evaluations per image; 0 for the floor."""
+        """Network evaluations per image; 0 for the linear baseline."""
         return self.method.num_steps if self.method else 0
 
     @property
@@ -179,9 +179,9 @@ class Results:
       optical: the true images, [n, height, width, 3] uint8.
       image_size: height and width in pixels.
       truth_sharpness: of the true images, [num_examples].
-      floor: the linear regression, which every method must be compared with.
+      linear: the linear regression, which every method must be compared with.
       methods: the contenders' results in the order given.
-      remarks: what a reader must know of how it was measured or why something was not.
+      remarks: for the reader, on how it was measured, or why something was not.
     """
 
     ids: Sequence[str]
@@ -190,19 +190,19 @@ class Results:
     optical: Images
     image_size: tuple[int, int]
     truth_sharpness: np.ndarray
-    floor: Result
+    linear: Result
     methods: tuple[Result, ...]
     remarks: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[Result, ...]:
-        """The floor, then the methods."""
-        return self.floor, *self.methods
+        """The linear baseline, then the methods."""
+        return self.linear, *self.methods
 
     @functools.cached_property
     def quantities(self) -> dict[str, Quantity]:
         """Those that were measured, in the order of ``QUANTITIES``."""
-        measured = self.floor.metrics.keys() | self.floor.distances.keys()
+        measured = self.linear.metrics.keys() | self.linear.distances.keys()
         return {key: quantity for key, quantity in QUANTITIES.items() if key in measured}
 
     @property
@@ -215,7 +215,7 @@ class Results:
     def headline(self) -> Result:
         """The method that panels of single images show: a student nearest to 4 steps, a generator, or what there is."""
         ranks = {"student": 0, "generator": 1, "teacher": 2}
-        return min(self.methods or (self.floor,), key=lambda r: (ranks.get(r.kind, 3), abs(r.num_steps - 4)))
+        return min(self.methods or (self.linear,), key=lambda r: (ranks.get(r.kind, 3), abs(r.num_steps - 4)))
 
     def title(self, result: Result) -> str:
         """What a reader calls a method, without its steps."""
@@ -268,8 +268,8 @@ class Results:
 
 def series(name: str, kind: str, sampler: str | None) -> str:
     """What a reader calls a network under a sampler: most by their name, a teacher by its sampler's."""
-    if kind == "floor":
-        return "Linear floor"
+    if kind == "linear":
+        return "Linear baseline"
     if kind == "teacher" and sampler in SAMPLER_TITLES:
         return SAMPLER_TITLES[sampler] if name == "teacher" else f"{name}, {SAMPLER_TITLES[sampler]}"
     return BASELINE_TITLES.get(name, name[:1].upper() + name[1:])

@@ -1,4 +1,4 @@
-"""Translates examples with trained networks, whatever is not translated yet, and takes the time."""
+"""Translates examples with trained networks, reusing existing translations, and measures the speed."""
 
 import dataclasses
 import functools
@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 2.0
 """A method that takes longer than this for one image is timed by a single run."""
 LOG_EVERY_SECONDS = 30.0
-"""How often a log without a progress bar says how far a method is."""
+"""Interval of progress messages where there is no progress bar."""
 VERSION = 1
-"""Raised when the same network and noise come out another way: then all is translated again."""
+"""Incremented when the same network and noise give other translations: all earlier ones are then stale."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Contender:
       translator: how it is sampled.
       params: its parameters.
       method: sampler and number of steps.
-      identity: plain JSON that no two networks share; translations are kept as long as it stays.
+      identity: plain JSON that no two networks share; translations are reused as long as it is the same.
       description: of the network's export, for a reader; None where there is none.
     """
 
@@ -56,16 +56,16 @@ class Contender:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"{series(self.name, self.translator.kind, self.method.sampler)}, {steps_text(self.method.num_steps)}"
 
     @property
     def folder(self) -> str:
-        """Where its translations are kept."""
+        """Name of the folder of its translations."""
         return f"{quote(self.name, safe=' ')}-{self.method.sampler}-{self.method.num_steps}"
 
 
-class Examples(Protocol):
+class EvaluationSet(Protocol):
     """What is translated and compared: ``data.examples.Examples``."""
 
     @property
@@ -95,13 +95,13 @@ class Examples(Protocol):
 def translate_missing(
     contenders: Sequence[Contender],
     galleries: Mapping[str, Gallery],
-    examples: Examples,
+    examples: EvaluationSet,
     *,
     batches: Batches,
     rng: Array,
     timing_repeats: int,
 ) -> None:
-    """Fills galleries: this process's share of what is not translated yet; the first process times single images too.
+    """Fills galleries with this process's share of the missing translations; the first process times single images too.
 
     Args:
       contenders: the methods.
@@ -123,9 +123,9 @@ def translate_missing(
         for name, gallery in galleries.items()
     }
     total = sum(len(todo[contender.folder]) * contender.method.num_steps for contender in contenders)
-    there = len(contenders) * len(range(index, len(examples.ids), count)) - sum(map(len, todo.values()))
-    if there:
-        logger.info("%d translations of an earlier evaluation are there and are used.", there)
+    reused = len(contenders) * len(range(index, len(examples.ids), count)) - sum(map(len, todo.values()))
+    if reused:
+        logger.info("Reusing %d translations of an earlier evaluation.", reused)
     with tqdm(total=total, desc="Translating", unit="evaluation", unit_scale=True, disable=None) as bar:
         for contender in contenders:
             gallery, positions = galleries[contender.folder], todo[contender.folder]
@@ -140,7 +140,7 @@ def translate_missing(
                 continue
             here = hardware()
             kept = gallery.speed if gallery.speed.get("here") == here else {}
-            if kept.get("batch", 0) > speed.get("batch", 0):  # A few that were missing say less of the rate.
+            if kept.get("batch", 0) > speed.get("batch", 0):  # A small batch gives a poorer estimate.
                 speed = {}
             if "ms_per_image" not in kept:
                 one = to_float(examples.sar([0])), _names(examples.ids[:1])
@@ -152,7 +152,7 @@ def _fill(
     gallery: Gallery,
     contender: Contender,
     translate: Any,
-    examples: Examples,
+    examples: EvaluationSet,
     sources: Sequence[str],
     positions: Sequence[int],
     *,
@@ -172,7 +172,7 @@ def _fill(
         seconds.append(time.perf_counter() - started)
         if not np.isfinite(translated).all():
             raise ValueError(f"{contender.label}: translations are not finite; the network has diverged.")
-        for position, image in zip(new, to_uint8(translated), strict=False):  # Those that only fill up come last.
+        for position, image in zip(new, to_uint8(translated), strict=False):  # Padding comes last.
             gallery.write(examples.ids[position], image, source=sources[position])
         bar.update(len(new) * contender.method.num_steps)
         done += len(new)

@@ -55,8 +55,8 @@ class Architecture:
       widths: channels of each level, finest first.
       blocks_per_level: residual blocks of a level on the way down.
       attention: for each level, whether it has attention.
-      head_width: channels of an attention head; nothing in the tensors tells it.
-      norm_groups: groups of the norms; nothing in the tensors tells it.
+      head_width: channels of an attention head; not to be read off the tensors.
+      norm_groups: groups of the norms; not to be read off the tensors.
       sar_channels: channels of the condition, which follow the three of the noisy image.
     """
 
@@ -73,7 +73,7 @@ def from_config(config: Mapping[str, Any], *, where: str) -> Architecture:
 
     Args:
       config: its content.
-      where: it was found, for messages.
+      where: its file, for messages.
 
     Raises:
       ValueError: for a network that our U-Net is not, with the first setting that does not fit and its value.

@@ -5,10 +5,10 @@ A tensor keeps its numbers: it is renamed, and its axes are exchanged, for PyTor
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from sar2opt_jax.types import Params
 
@@ -75,27 +75,24 @@ def to_flax(tensors: Mapping[str, np.ndarray]) -> Params:
       Nested dict of arrays of their own, the numbers bit for bit.
 
     Raises:
-      ValueError: for a tensor whose number of axes no layer has, or for two tensors of one place.
+      ValueError: for a tensor whose number of axes no layer has, or for two tensors of one parameter.
     """
-    params: dict[str, Any] = {}
+    params: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         if tensor.ndim not in AXES:
             raise ValueError(f"Tensor {name} has {tensor.ndim} axes {tensor.shape}; those of a U-Net have 1, 2 or 4.")
-        *parents, leaf = our_name(name).split("/")
-        place = params
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        if leaf in place:
+        if (path := our_name(name)) in params:
             raise ValueError(f"Tensor {name} is there twice, under its old and its new name.")
-        place[leaf] = np.array(tensor.transpose(AXES[tensor.ndim]), order="C")
-    return params
+        params[path] = np.array(tensor.transpose(AXES[tensor.ndim]), order="C")
+    return unflatten_dict(params, sep="/")
 
 
 def from_flax(params: Params) -> dict[str, np.ndarray]:
     """The inverse of ``to_flax``: tensors by diffusers' name, in diffusers' axes, each an array of its own."""
+    leaves = {path: np.asarray(leaf) for path, leaf in flatten_dict(dict(params), sep="/").items()}
     return {
         diffusers_name(path): np.array(leaf.transpose(np.argsort(AXES[leaf.ndim])), order="C")
-        for path, leaf in _leaves(params)
+        for path, leaf in leaves.items()
     }
 
 
@@ -135,11 +132,3 @@ def _exchange(name: str, old: str, new: str) -> str:
     """Exchanges whole parts between dots; # is a number that stays."""
     pattern = re.escape(old).replace(r"\#", r"(\d+)")
     return re.sub(rf"(?<![^.]){pattern}(?![^.])", new.replace("#", r"\1"), name)
-
-
-def _leaves(params: Params, prefix: str = "") -> Iterable[tuple[str, np.ndarray]]:
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", np.asarray(value)

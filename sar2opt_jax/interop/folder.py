@@ -61,7 +61,7 @@ def find(path: Path) -> Files | None:
 
 def refuse_others(folder: Path) -> None:
     """Raises ValueError for a folder that has weights under other names, or as pickles, with the way out."""
-    files = sorted(entry for place in (folder, folder / "unet") if place.is_dir() for entry in place.iterdir())
+    files = sorted(entry for parent in (folder, folder / "unet") if parent.is_dir() for entry in parent.iterdir())
     others = [path for path in files if path.suffix == tensors.SUFFIX]
     if others:
         raise ValueError(

@@ -27,19 +27,19 @@ def from_config(config: Mapping[str, Any], *, where: str) -> dict[str, Any]:
 
     Args:
       config: its content.
-      where: it was found, for messages.
+      where: its file, for messages.
 
     Returns:
       ``schedule`` (``name``, ``num_steps``, ``rescale_zero_snr``), ``prediction``, and ``consistency``
       (``solver_steps``, ``sigma_data``; None for a teacher).
 
     Raises:
-      ValueError: for a schedule that is none of ours, with the first setting that does not fit and its value.
+      ValueError: for a schedule that this package lacks, with the first setting that does not fit and its value.
     """
 
     def refuse(key: str, expected: str) -> ValueError:
-        found = f"{key} = {config[key]!r}" if key in config else f"{key} is missing"
-        return ValueError(f"{where}: {found}; expected {expected}.")
+        given = f"{key} = {config[key]!r}" if key in config else f"{key} is missing"
+        return ValueError(f"{where}: {given}; expected {expected}.")
 
     kinds = {kind: name for name, (kind, _, _) in SCHEDULES.items()}
     if config.get("trained_betas") is not None:
@@ -116,5 +116,5 @@ def to_config(
     }
 
 
-def _equal(found: Any, expected: float) -> bool:
-    return isinstance(found, int | float) and math.isclose(found, expected, rel_tol=1e-6)
+def _equal(value: Any, expected: float) -> bool:
+    return isinstance(value, int | float) and math.isclose(value, expected, rel_tol=1e-6)

@@ -35,29 +35,29 @@ class Choices:
     flags: Mapping[str, Any]
     taken: dict[str, tuple[Any, str]] = dataclasses.field(default_factory=dict)
 
-    def choose(self, name: str, found: Any = None, *, source: Path | None = None) -> Any:
-        """The value of one setting; ``found`` in the file ``source``, or None where no file says it."""
-        value, where = DEFAULTS[name], f"the default, for no file says it; --{name} changes it"
+    def choose(self, name: str, given: Any = None, *, source: Path | None = None) -> Any:
+        """The value of one setting; ``given`` by the file ``source``, or None where no file has it."""
+        value, where = DEFAULTS[name], f"the default, for no file has it; --{name} changes it"
         if self.flags[name] is not None:
             value, where = self.flags[name], f"--{name}"
-        elif found is not None:
-            value, where = found, str(source)
+        elif given is not None:
+            value, where = given, str(source)
         self.taken[name] = (value, where)
         return value
 
 
-def choose_architecture(files: Files, found: shapes.Shapes, choices: Choices) -> tuple[Architecture, int]:
+def choose_architecture(files: Files, tensor_shapes: shapes.Shapes, choices: Choices) -> tuple[Architecture, int]:
     """The network of ``config.json`` or, where there is none, of the tensors; and the side of its images in pixels."""
     config = tensors.read_json(files.config) if files.config is not None else {}
     if config:
         network, source = architecture.from_config(config, where=str(files.config)), files.config
-        told = {"head_width": network.head_width, "norm_groups": network.norm_groups}
+        given = {"head_width": network.head_width, "norm_groups": network.norm_groups}
     else:
-        network = shapes.from_shapes(found, head_width=1, norm_groups=1, where=str(files.weights))
-        source, told = files.weights, {}
+        network = shapes.from_shapes(tensor_shapes, head_width=1, norm_groups=1, where=str(files.weights))
+        source, given = files.weights, {}
     for name in ("widths", "blocks_per_level", "attention", "sar_channels"):
         choices.taken[name] = (getattr(network, name), str(source))
-    settings = {name: choices.choose(name, told.get(name), source=source) for name in ("head_width", "norm_groups")}
+    settings = {name: choices.choose(name, given.get(name), source=source) for name in ("head_width", "norm_groups")}
     size = config.get("sample_size")
     if isinstance(size, list) and len(set(size)) == 1:
         size = size[0]
@@ -69,20 +69,20 @@ def choose_sampling(files: Files, choices: Choices) -> dict[str, Any]:
     """``stage``, ``schedule``, ``prediction`` and ``consistency``: groups of an export's description.
 
     Raises:
-      ValueError: for a schedule that is none of ours, or a flag that the stage has no use for.
+      ValueError: for a schedule that this package does not have, or a flag that the stage has no use for.
     """
-    told: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     student: Mapping[str, Any] = {}
     if files.scheduler is not None:
         config = scheduler.from_config(tensors.read_json(files.scheduler), where=str(files.scheduler))
         schedule = config["schedule"]
-        told = schedule | {"schedule": schedule["name"], "prediction": config["prediction"]}
+        given = schedule | {"schedule": schedule["name"], "prediction": config["prediction"]}
         if config["consistency"] is not None:
             student = config["consistency"]
-            told["stage"] = "distill" if files.discriminator is None else "adversarial"
+            given["stage"] = "distill" if files.discriminator is None else "adversarial"
 
     def choose(name: str) -> Any:
-        return choices.choose(name, told.get(name), source=files.scheduler)
+        return choices.choose(name, given.get(name), source=files.scheduler)
 
     chosen = {name: choose(name) for name in ("stage", "schedule", "num_steps", "rescale_zero_snr", "prediction")}
     consistency = None

@@ -18,7 +18,7 @@ def from_shapes(shapes: Shapes, *, head_width: int, norm_groups: int, where: str
       shapes: of a file's tensors.
       head_width: to take.
       norm_groups: to take.
-      where: they were found, for messages.
+      where: their file, for messages.
 
     Raises:
       ValueError: where a tensor is missing without which nothing can be told.
@@ -84,27 +84,27 @@ def discriminator_shapes(architecture: Architecture) -> dict[str, Shape]:
     }
 
 
-def check_shapes(found: Shapes, expected: Shapes, *, where: str) -> None:
+def check_shapes(shapes: Shapes, expected: Shapes, *, where: str) -> None:
     """Raises ValueError with the first tensor that is missing, of another shape, double, or too many.
 
     Args:
-      found: a file's; names of old releases of diffusers count as their new ones.
+      shapes: a file's; names of old releases of diffusers count as their new ones.
       expected: those of the network.
-      where: they were found.
+      where: their file, for messages.
     """
-    places: dict[str, str] = {}
-    for name in found:
-        if (other := places.setdefault(our_name(name), name)) != name:
+    names: dict[str, str] = {}
+    for name in shapes:
+        if (other := names.setdefault(our_name(name), name)) != name:
             raise ValueError(f"{where}: {name} and {other} are one tensor under its old and its new name.")
     for name, shape in expected.items():
-        given = places.pop(our_name(name), None)
+        given = names.pop(our_name(name), None)
         if given is None:
             raise ValueError(f"{where}: tensor {name} is missing; expected it with shape {shape}.")
-        if tuple(found[given]) != shape:
-            raise ValueError(f"{where}: tensor {given} has shape {tuple(found[given])}; expected {shape}.")
-    if places:
-        name = next(iter(places.values()))
-        raise ValueError(f"{where}: tensor {name} {tuple(found[name])} belongs to no layer that this network has.")
+        if tuple(shapes[given]) != shape:
+            raise ValueError(f"{where}: tensor {given} has shape {tuple(shapes[given])}; expected {shape}.")
+    if names:
+        name = next(iter(names.values()))
+        raise ValueError(f"{where}: tensor {name} {tuple(shapes[name])} belongs to no layer that this network has.")
 
 
 def _encoder(architecture: Architecture) -> tuple[dict[str, Shape], list[int]]:

@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
     Raises:
       FileNotFoundError: where it, or a part of it, does not exist.
-      ValueError: for a pickle, a damaged file, a tensor that is no float of at most 32 bits, or one that is not finite.
+      ValueError: for a pickle, a corrupt file, a tensor that is no float of at most 32 bits, or one that is not finite.
     """
     refuse_pickle(path)
     if path.name.endswith(INDEX_SUFFIX):
@@ -51,11 +51,11 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     tensors: dict[str, np.ndarray] = {}
     kinds: dict[str, None] = {}
     for part, expected in parts.items():
-        found, found_kinds = _read_part(part)
-        if expected is not None and (missing := next((name for name in expected if name not in found), None)):
+        part_tensors, part_kinds = _read_part(part)
+        if expected is not None and (missing := next((name for name in expected if name not in part_tensors), None)):
             raise ValueError(f"{part}: tensor {missing} is missing, which {path.name} says it has.")
-        tensors |= found
-        kinds |= dict.fromkeys(found_kinds)
+        tensors |= part_tensors
+        kinds |= dict.fromkeys(part_kinds)
     return tensors, " and ".join(kinds)
 
 

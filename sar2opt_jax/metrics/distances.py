@@ -12,7 +12,7 @@ GRAM = 4096
 """Up to this many images all kernels are computed once and subsets are taken of them (three times 128 MiB)."""
 
 RESAMPLES, CONFIDENCE = 1_000, 0.95
-"""Of a bootstrap: how often the images are drawn anew, and how likely an interval is to hold the true mean."""
+"""Of a bootstrap: the number of resamples, and the confidence level of an interval."""
 
 
 class Kernel(NamedTuple):
@@ -39,7 +39,7 @@ def frechet(features: np.ndarray, reference: np.ndarray) -> float:
     It is biased upwards where images are few: compare only distances of equally many images.
 
     Args:
-      features: [n, width], of the images to judge.
+      features: [n, width], of the images to compare with the true ones.
       reference: [m, width], of the true images.
 
     Returns:
@@ -70,7 +70,7 @@ def kernel(
     it is the one estimate of all images, which has no spread. Unbiased, hence below zero now and then.
 
     Args:
-      features: [n, width], of the images to judge.
+      features: [n, width], of the images to compare with the true ones.
       reference: [m, width], of the true images.
       subset_size: images of each kind in a subset.
       num_subsets: subsets to average over.
@@ -95,11 +95,11 @@ def kernel(
     for _ in range(num_subsets):
         i = draw.choice(len(x), subset_size, replace=False)
         j = draw.choice(len(y), subset_size, replace=False)
-        places = ((i, i), (j, j), (i, j))
+        subsets = ((i, i), (j, j), (i, j))
         if whole is None:
-            kernels = [_cubic(a[p], b[q]) for (a, b), (p, q) in zip(pairs, places, strict=True)]
+            kernels = [_cubic(a[p], b[q]) for (a, b), (p, q) in zip(pairs, subsets, strict=True)]
         else:
-            kernels = [k[np.ix_(p, q)] for k, (p, q) in zip(whole, places, strict=True)]
+            kernels = [k[np.ix_(p, q)] for k, (p, q) in zip(whole, subsets, strict=True)]
         estimates.append(_discrepancy(*kernels))
     return Kernel(mean=float(np.mean(estimates)), std=float(np.std(estimates)))
 

@@ -49,7 +49,7 @@ def check_image_size(height: int, width: int) -> None:
 def ssim(image: Array, truth: Array) -> Array:
     """Structural similarity (Wang et al. 2004): 11 x 11 Gaussian window, sigma 1.5, K = 0.01, 0.03, range 1.
 
-    Mean over the channels and over the places where the window lies inside the image, as in scikit-image's
+    Mean over the channels and over the positions where the window lies inside the image, as in scikit-image's
     ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``.
 
     Args:

@@ -23,7 +23,7 @@ EPSILON = 1e-3
 
 
 def features(params: Params, images: Array) -> Array:
-    """The features ``pool3`` of images: the mean over places of the last block's output.
+    """The features ``pool3`` of images: the spatial mean of the last block's output.
 
     Images are resized to 299 x 299 first, as TensorFlow 1 did it, and scaled by (x - 128) / 128. pytorch-fid resizes
     with half-pixel centres instead, so that its FID differs in the second digit; this is torch-fidelity's.
@@ -45,7 +45,7 @@ def features(params: Params, images: Array) -> Array:
 
 
 def trunk(params: Params, x: Array) -> Array:
-    """All layers: from [n, 299, 299, 3] in [-1, 1] to [n, 8, 8, 2048]; from [n, 75, 75, 3], the least, to one place."""
+    """All layers: from [n, 299, 299, 3] in [-1, 1] to [n, 8, 8, 2048]; at least [n, 75, 75, 3]."""
     x = _conv(params["Conv2d_1a_3x3"], x, stride=2, padding="VALID")
     x = _conv(params["Conv2d_2a_3x3"], x, padding="VALID")
     x = _conv(params["Conv2d_2b_3x3"], x)
@@ -79,9 +79,9 @@ def resize(images: Array, height: int, width: int) -> Array:
     """
     for axis, size in ((2, width), (1, height)):  # First along rows: so the roundings are TensorFlow's.
         old = images.shape[axis]
-        place = np.arange(size, dtype=np.float32) * np.float32(old / size)
-        low = place.astype(np.int32)
-        weight = np.expand_dims(place - low.astype(np.float32), tuple(i for i in range(4) if i != axis))
+        position = np.arange(size, dtype=np.float32) * np.float32(old / size)
+        low = position.astype(np.int32)
+        weight = np.expand_dims(position - low.astype(np.float32), tuple(i for i in range(4) if i != axis))
         before, after = (jnp.take(images, i, axis=axis) for i in (low, np.minimum(low + 1, old - 1)))
         images = before + (after - before) * weight
     return images

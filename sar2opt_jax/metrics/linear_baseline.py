@@ -1,6 +1,6 @@
-"""The honest floor: the best linear translation of a small SAR window into a pixel's colour.
+"""The linear baseline: the best linear translation of a small SAR window into a pixel's colour.
 
-It knows no shapes and has seen nothing but local backscatter; what a network adds is what it gains over this.
+It sees local backscatter and no shapes; what a network adds is what it gains over this.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LinearFloor:
+class LinearBaseline:
     """Linear regression from a window of SAR pixels to the optical pixel at its centre.
 
     Attributes:
@@ -22,7 +22,7 @@ class LinearFloor:
     window: int
 
     @classmethod
-    def fit(cls, sar: npt.ArrayLike, optical: npt.ArrayLike, *, window: int = 7) -> "LinearFloor":
+    def fit(cls, sar: npt.ArrayLike, optical: npt.ArrayLike, *, window: int = 7) -> "LinearBaseline":
         """Least squares over all pixels of the training pairs.
 
         The normal equations  AᵀA w = Aᵀb  are summed up image by image: memory is that of one image.
@@ -38,7 +38,7 @@ class LinearFloor:
         sar, optical = np.asarray(sar), np.asarray(optical)
         if len(sar) == 0 or sar.shape[:3] != optical.shape[:3]:
             raise ValueError(
-                f"The linear floor needs pairs of images of one size; got sar {sar.shape}, optical {optical.shape}."
+                f"The linear baseline needs pairs of images of one size; got sar {sar.shape}, optical {optical.shape}."
             )
         size = window**2 * sar.shape[-1] + 1
         gram, moment = np.zeros((size, size)), np.zeros((size, optical.shape[-1]))
@@ -55,7 +55,7 @@ class LinearFloor:
         sar = np.asarray(sar)
         channels = (len(self.weights) - 1) // self.window**2
         if sar.shape[-1] != channels:
-            raise ValueError(f"The linear floor was fitted to {channels} SAR channels; got {sar.shape[-1]}.")
+            raise ValueError(f"The linear baseline was fitted to {channels} SAR channels; got {sar.shape[-1]}.")
         optical = np.stack([(_design(image, self.window) @ self.weights) for image in sar])
         return np.clip(optical, -1, 1).astype(np.float32).reshape(*sar.shape[:3], -1)
 
@@ -63,7 +63,7 @@ class LinearFloor:
 def _design(image: np.ndarray, window: int) -> np.ndarray:
     """The windows of an image's pixels as rows, [height * width, window * window * channel + 1], a 1 last.
 
-    Beyond the border the image goes on as its mirror image.
+    Beyond the border the image is mirrored.
     """
     height, width, _ = image.shape
     margin = window // 2

@@ -24,7 +24,7 @@ VGG16_LEVELS = (2, 2, 3, 3, 3)
 def lpips(params: Params, image: Array, truth: Array, *, net: str = "alexnet") -> Array:
     """Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, equation 1); less is more alike.
 
-    Σ_l mean over places of  w_l · (a_l - b_l)², a_l and b_l the features of layer l, of unit length at every place.
+    Σ_l spatial mean of  w_l · (a_l - b_l)², a_l and b_l the features of layer l, of unit length at every position.
 
     Args:
       params: of ``metrics.weights.lpips.load_lpips``.
@@ -52,7 +52,7 @@ def lpips(params: Params, image: Array, truth: Array, *, net: str = "alexnet") -
 
 
 def features(params: Params, images: Array) -> Array:
-    """Features of AlexNet: the mean over places of its last ReLU, for images resized to 224 x 224, bilinearly.
+    """Features of AlexNet: the spatial mean of its last ReLU, for images resized to 224 x 224, bilinearly.
 
     A Fréchet distance of these is called Fréchet distance on AlexNet features. It is no FID: neither its numbers nor
     its ranking of methods need be those of Inception's features.
@@ -118,5 +118,5 @@ def _conv(params: Params, x: Array, *, stride: int, padding: int) -> Array:
 
 
 def _unit(x: Array) -> Array:
-    """Features over their length at each place; 0 where all are 0."""
+    """Features over their length at each position; 0 where all are 0."""
     return x / (jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True)) + 1e-10)

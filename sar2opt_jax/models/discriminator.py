@@ -1,6 +1,6 @@
 """The discriminator of arXiv 2407.06095: the encoder of the teacher's U-Net, all of it trainable, and a small head.
 
-As a choice of ours, a head a level, which judges place by place.
+As a choice of ours, a head a level, which scores position by position.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ class Head(nn.Module):
 
 
 class PatchHead(nn.Module):
-    """From two feature maps side by side to a logit at each place; attributes as of ``Head``."""
+    """From two feature maps side by side to a logit at each position; attributes as of ``Head``."""
 
     width: int
     groups: int
@@ -54,15 +54,15 @@ class PatchHead(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges an image beside the noisy image it was made from.
+    """Scores an image beside the noisy image it was made from.
 
     One trunk, the encoder and middle of ``unet``, sees both: ``concat(x_t, sar)`` at time t and
     ``concat(x_hat, sar)`` at time s. Its parameters stand under ``unet`` with the names they have in the U-Net.
 
     Attributes:
       unet: the U-Net whose encoder this is; the head is twice as wide as its last level.
-      patches: judge place by place, by a head a level, in place of the paper's single logit: nearer to the pixels, a
-        discriminator learns within hundreds of steps.
+      patches: score position by position, by a head a level, instead of the paper's single logit: nearer to the
+        pixels, a discriminator learns within hundreds of steps.
     """
 
     unet: UNet
@@ -96,7 +96,7 @@ class Discriminator(nn.Module):
         Args:
           x_t: noisy image, [batch, height, width, 3].
           t: its time, [batch].
-          x_hat: the judged image, like ``x_t``.
+          x_hat: the image to score, like ``x_t``.
           s: the time to show it at, [batch].
           sar: the condition of both, [batch, height, width, channel].
 
@@ -107,12 +107,12 @@ class Discriminator(nn.Module):
           ValueError: for an image size that does not fit.
         """
         self.check_image_size(*x_t.shape[1:3])
-        # Two passes, not one with both along the batch: a step judges two images beside the same x_t, and the
-        # compiler then computes the features of x_t, and those of an image that is judged twice, once.
-        noisy, judged = self.unet.encode(x_t, t, sar), self.unet.encode(x_hat, s, sar)
+        # Two passes, not one with both along the batch: a step scores two images beside the same x_t, and the
+        # compiler then computes the features of x_t, and those of an image that is scored twice, once.
+        noisy, scored = self.unet.encode(x_t, t, sar), self.unet.encode(x_hat, s, sar)
         if not self.patches:
-            return self.head(jnp.concatenate([noisy.features, judged.features], axis=-1))
-        levels = zip(self.heads, self.level_features(noisy), self.level_features(judged), strict=True)
+            return self.head(jnp.concatenate([noisy.features, scored.features], axis=-1))
+        levels = zip(self.heads, self.level_features(noisy), self.level_features(scored), strict=True)
         return jnp.concatenate([head(jnp.concatenate(pair, axis=-1)) for head, *pair in levels], axis=-1)
 
     def level_features(self, encoded: Encoded) -> tuple[Array, ...]:

@@ -1,4 +1,4 @@
-"""The discriminator of the baselines: judges an image patch by patch (arXiv 1611.07004, section 3.2.2)."""
+"""The discriminator of the baselines: scores an image patch by patch (arXiv 1611.07004, section 3.2.2)."""
 
 import functools
 from typing import Any

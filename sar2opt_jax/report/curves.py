@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sar2opt_jax.evaluation.results import QUANTITIES, Quantity, Result, Results
-from sar2opt_jax.report.styles import FAINT, FLOOR, GREY, INK, ORIGINAL, Style, styles
+from sar2opt_jax.report.styles import FAINT, GREY, INK, LINEAR, ORIGINAL, Style, styles
 
 DECADES = (1, 10, 100, 1000)
 DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.6))
@@ -18,7 +18,7 @@ Draw = Callable[[Axes, Results, str], None]
 
 
 def draw_steps(axes: Axes, results: Results, key: str) -> None:
-    """One line per series over the number of steps; horizontal lines for the original and for the linear floor."""
+    """One line per series over the number of steps; horizontal lines for the original and for the linear baseline."""
     for name, look, members in series_of(results):
         points = sorted((r.num_steps, results.value(r, key)) for r in members if np.isfinite(results.value(r, key)))
         if points:
@@ -78,24 +78,24 @@ def _point(results: Results, result: Result, key: str) -> tuple[float, float]:
 
 
 def _levels(axes: Axes, results: Results, key: str, *, original: bool = True) -> None:
-    """Horizontal lines; the floor is only named where it lies so far off that the rest would be crushed."""
+    """Horizontal lines; the linear baseline is only named where it lies so far off that the rest would be crushed."""
     shown = [value for r in results.methods if np.isfinite(value := results.value(r, key))]
     if original and results.original and np.isfinite(level := results.value(results.original, key)):
         axes.axhline(level, color=ORIGINAL, linewidth=1.3, linestyle=DASHED, zorder=2)
     if key == "sharpness":
         axes.axhline(1, color=INK, linewidth=0.9, zorder=1, label="Truth")
         shown.append(1)
-    floor = results.value(results.floor, key)
-    spread = max(shown, default=floor) - min(shown, default=floor)
-    above = floor > max(shown, default=floor)
-    if np.isfinite(floor) and (spread == 0 or min(shown) - spread <= floor <= max(shown) + spread):
-        axes.axhline(floor, color=FLOOR, linewidth=1.3, linestyle=DOTTED, zorder=2, label=results.floor.series)
-        shown.append(floor)
-    elif np.isfinite(floor):
-        text = f"{'↑' if above else '↓'} linear floor {floor:,.{QUANTITIES[key].digits}f}"
-        place = (0.99, 0.97 if above else 0.03)
+    linear = results.value(results.linear, key)
+    spread = max(shown, default=linear) - min(shown, default=linear)
+    above = linear > max(shown, default=linear)
+    if np.isfinite(linear) and (spread == 0 or min(shown) - spread <= linear <= max(shown) + spread):
+        axes.axhline(linear, color=LINEAR, linewidth=1.3, linestyle=DOTTED, zorder=2, label=results.linear.series)
+        shown.append(linear)
+    elif np.isfinite(linear):
+        text = f"{'↑' if above else '↓'} linear baseline {linear:,.{QUANTITIES[key].digits}f}"
+        anchor = (0.99, 0.97 if above else 0.03)
         look = {"ha": "right", "va": "top" if above else "bottom", "size": 7.5, "color": GREY}
-        axes.annotate(text, place, xycoords="axes fraction", **look)
+        axes.annotate(text, anchor, xycoords="axes fraction", **look)
     if shown:
         room = 0.12 * (max(shown) - min(shown)) or 0.05 * abs(shown[0]) or 1
         axes.set_ylim(min(shown) - room, max(shown) + room)
@@ -149,10 +149,10 @@ def _label_points(axes: Axes, results: Results, key: str) -> None:
     timed = [result for result in results.methods if _is_timed(results, result, key)]
     timed.sort(key=lambda r: (r is not results.original, r.kind != "generator", r.kind != "student"))
     unit = axes.figure.dpi / 72  # Pixels in a point; what follows is in points.
-    places = [axes.transData.transform(_point(results, result, key)) / unit for result in timed]
+    points = [axes.transData.transform(_point(results, result, key)) / unit for result in timed]
     frame = axes.bbox.x0 / unit - 12, axes.bbox.x1 / unit + 10
-    boxes = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
-    for result, (x, y) in zip(timed, places, strict=True):
+    boxes = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    for result, (x, y) in zip(timed, points, strict=True):
         named = result is results.original or result.kind == "generator"
         label = results.title(result) if named else f"{result.num_steps:,}"
         half = 2.3 * len(label) + 1

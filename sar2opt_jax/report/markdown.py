@@ -42,9 +42,9 @@ def render(results: Results, about: Mapping[str, str], rows: Sequence[Mapping[st
     parts += ["## Best, median and worst", "![Best, median and worst translations](examples.png)"]
     parts += [_bullets(escape(f"{title}: {detail}") for title, detail in sheets.example_rows(results))]
     parts += ["## Colour", "![Truth and translations as mean colours of areas](colour.png)"]
-    for grouping, found in tables.by_group(results, figure_steps=figure_steps).items():
+    for grouping, group_tables in tables.by_group(results, figure_steps=figure_steps).items():
         parts += [f"## By {escape(grouping)}"]
-        for table in found:
+        for table in group_tables:
             parts += [f"**{table.title}**", _table(table)]
     parts += [
         "## What the columns mean",

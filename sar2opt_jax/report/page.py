@@ -132,7 +132,7 @@ def _chart(results: Results, key: str, draw: curves.Draw, size: tuple[float, flo
 
 def _legend(results: Results) -> list[tuple[str, styles.Style, str]]:
     """Name and style of every series, and how it is drawn: as a ``line``, a ``point`` or a ``level``."""
-    looks, floor = styles.styles(results), results.floor
+    looks, linear = styles.styles(results), results.linear
     members: dict[str, list[Result]] = {}
     for result in results.methods:
         members.setdefault(result.series, []).append(result)
@@ -140,7 +140,7 @@ def _legend(results: Results) -> list[tuple[str, styles.Style, str]]:
         (results.title(own[0]) if len(own) == 1 else name, looks[name], "point" if len(own) == 1 else "line")
         for name, own in members.items()
     ]
-    return [*entries, (floor.series, looks[floor.series], "level")]
+    return [*entries, (linear.series, looks[linear.series], "level")]
 
 
 def _strip(results: Results, *, figure_steps: int) -> list[dict[str, Any]]:

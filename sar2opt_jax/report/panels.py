@@ -94,7 +94,7 @@ def draw(sheet: Sheet, *, below: int = 0) -> Figure:
     def text(x: float, y: float, content: str, **look) -> None:
         figure.text(x / total_width, 1 - y / total_height, content, va="baseline", **look)
 
-    def place(x: int, column: Column) -> None:
+    def show(x: int, column: Column) -> None:
         head = top - 15 - LINE * lines
         text(x + width / 2, head, column.title, ha="center", size=9.5, weight="bold", color=INK)
         for i, line in enumerate(column.lines):
@@ -110,7 +110,7 @@ def draw(sheet: Sheet, *, below: int = 0) -> Figure:
     for title, group in sheet.groups:
         start = x
         for column in group:
-            place(x, column)
+            show(x, column)
             x += width + GAP
         x -= GAP
         if title:

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from sar2opt_jax.evaluation.results import Results, steps_text
 from sar2opt_jax.report import curves, selection
-from sar2opt_jax.report.styles import DPI, FLOOR, INK, ORIGINAL, plain
+from sar2opt_jax.report.styles import DPI, INK, LINEAR, ORIGINAL, plain
 
 PANELS = (("psnr",), ("ssim",), selection.LEARNED, ("colour_shift",), ("sharpness",), selection.SET_DISTANCES)
 """Of figure 5: the first of each that was measured."""
@@ -103,7 +103,7 @@ def _sheet(
 
 
 def _legend(results: Results, *, levels: bool) -> list[Line2D]:
-    """An entry for each series, for the original's level where one is drawn, and for the floor's."""
+    """An entry for each series, for the original's level where one is drawn, and for the linear baseline's."""
     original = results.original
     entries = []
     for name, style, members in curves.series_of(results):
@@ -116,4 +116,4 @@ def _legend(results: Results, *, levels: bool) -> list[Line2D]:
         entries.append(Line2D([], [], label=label, **look))
         if original and levels and len(members) > 1 and name == original.series:
             entries.append(Line2D([], [], color=ORIGINAL, linewidth=1.3, linestyle=curves.DASHED, label="Original"))
-    return [*entries, Line2D([], [], color=FLOOR, linewidth=1.3, linestyle=curves.DOTTED, label=results.floor.series)]
+    return [*entries, Line2D([], [], color=LINEAR, linewidth=1.3, linestyle=curves.DOTTED, label=results.linear.series)]

@@ -44,8 +44,8 @@ def side_by_side(results: Results, *, figure_steps: int) -> tuple[tuple[str, tup
 
 def few_step(results: Results, *, figure_steps: int, sampler: str = "ddim") -> Result | None:
     """The teacher's fast sampler whose number of steps is nearest to ``figure_steps``."""
-    found = [r for r in results.methods if r.kind == "teacher" and r.sampler == sampler]
-    return min(found, key=lambda r: abs(math.log(r.num_steps / figure_steps)), default=None)
+    candidates = [r for r in results.methods if r.kind == "teacher" and r.sampler == sampler]
+    return min(candidates, key=lambda r: abs(math.log(r.num_steps / figure_steps)), default=None)
 
 
 def compared(results: Results, *, figure_steps: int, baselines: bool = True) -> tuple[Result, ...]:
@@ -56,8 +56,8 @@ def compared(results: Results, *, figure_steps: int, baselines: bool = True) -> 
 
 
 def with_floor(results: Results, *, figure_steps: int) -> tuple[Result, ...]:
-    """The linear floor and those of ``compared``."""
-    return _distinct((results.floor, *compared(results, figure_steps=figure_steps)))
+    """The linear baseline and those of ``compared``."""
+    return _distinct((results.linear, *compared(results, figure_steps=figure_steps)))
 
 
 def fastest_rival(results: Results) -> Result | None:
@@ -88,7 +88,7 @@ def median(results: Results) -> int:
 def examples(results: Results) -> list[tuple[str, int, int]]:
     """Best, median and worst images of the headline method: a title, its rank from 1 and its position.
 
-    The same number of each, without an image in two places.
+    The same number of each, and no image twice.
     """
     order = ranked(results)
     total = len(order)

@@ -123,7 +123,7 @@ def samplers(results: Results, *, figure_steps: int, rows: int) -> Sheet:
 
 def examples(results: Results, *, figure_steps: int) -> Sheet:
     """Best, median and worst translations of the headline method, with their numbers and the others' of the same."""
-    positions = [place for _, _, place in selection.examples(results)]
+    positions = [position for _, _, position in selection.examples(results)]
     sheet = _compare(results, positions, figure_steps=figure_steps)
     ranking = QUANTITIES[selection.ranking_key(results)].label
     note = f"Ranked by the {ranking} of: {method_text(results, results.headline)}."
@@ -133,7 +133,9 @@ def examples(results: Results, *, figure_steps: int) -> Sheet:
 def example_rows(results: Results) -> tuple[tuple[str, str], ...]:
     """A title for each row of ``examples``, and which image it shows."""
     chosen, total = selection.examples(results), len(results.ids)
-    return tuple((title, f"rank {rank:,} of {total:,} · {short(results.ids[place])}") for title, rank, place in chosen)
+    return tuple(
+        (title, f"rank {rank:,} of {total:,} · {short(results.ids[position])}") for title, rank, position in chosen
+    )
 
 
 def colours(results: Results, *, figure_steps: int) -> Sheet:
@@ -153,7 +155,7 @@ def colours(results: Results, *, figure_steps: int) -> Sheet:
     ]
     truth = _truth(results, positions)
     averaged = Column(title="Truth", lines=("averaged",), images=blocks(truth.images))
-    rows = tuple(("", short(results.ids[place])) for place in positions)
+    rows = tuple(("", short(results.ids[position])) for position in positions)
     return Sheet(groups=(("", (truth,)), ("Mean colours of areas", (averaged, *columns))), rows=rows)
 
 
@@ -192,11 +194,11 @@ def _compare(results: Results, positions: Sequence[int], *, figure_steps: int) -
 
 def _captions(results: Results, result: Result, positions: Sequence[int], keys: Sequence[str]) -> tuple[str, ...]:
     captions = []
-    for place in positions:
+    for position in positions:
         numbers = []
         for key in (key for key in keys if key in result.metrics):
             quantity = QUANTITIES[key]
-            text = number(float(results.per_image(result, key)[place]), quantity.digits)
+            text = number(float(results.per_image(result, key)[position]), quantity.digits)
             numbers.append(f"{text} {quantity.unit}" if quantity.unit else f"{quantity.label} {text}")
         captions.append(" · ".join(numbers))
     return tuple(captions)

@@ -99,13 +99,13 @@ def _plain(results: Results, key: str) -> Headline:
 
 
 def _reference(results: Results) -> Result:
-    """The original, which all else is measured against; the floor where there is no other original."""
+    """The original, which all else is measured against; the linear baseline where there is no other original."""
     original = results.original
-    return results.floor if original is None or original is results.headline else original
+    return results.linear if original is None or original is results.headline else original
 
 
 def _called(results: Results, result: Result) -> str:
-    """Inside a sentence: ``the original in 1,000 steps``, ``DDIM in 4 steps``, ``the linear floor``."""
+    """Inside a sentence: ``the original in 1,000 steps``, ``DDIM in 4 steps``, ``the linear baseline``."""
     title, steps = results.title(result), steps_to_choose(result)
-    title = f"the {title.lower()}" if result is results.original or result is results.floor else title
+    title = f"the {title.lower()}" if result is results.original or result is results.linear else title
     return f"{title} in {steps}" if steps else title

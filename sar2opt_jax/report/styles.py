@@ -11,7 +11,7 @@ from sar2opt_jax.evaluation.results import Result, Results
 
 DPI = 200
 INK, GREY, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
-ORIGINAL, FLOOR = "#4f5560", "#8b8f97"
+ORIGINAL, LINEAR = "#4f5560", "#8b8f97"
 """The two that everything is measured against are grey, so that colour means a contender."""
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Okabe and Ito's palette, which colour-blind readers tell apart; markers tell apart in print without colour."""
@@ -50,7 +50,7 @@ class Style:
 def styles(results: Results) -> dict[str, Style]:
     """The style of every series of ``results``, by ``Result.series``."""
     original = results.original.series if results.original else None
-    grey = {results.floor.series: _style("floor", FLOOR, 0)}
+    grey = {results.linear.series: _style("linear", LINEAR, 0)}
     if original is not None:
         grey[original] = _style("original", ORIGINAL, 1)
     others = [name for name in dict.fromkeys(result.series for result in results.methods) if name not in grey]

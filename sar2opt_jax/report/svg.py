@@ -7,14 +7,14 @@ import warnings
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sar2opt_jax.report.styles import COLOURS, FAINT, FLOOR, GREY, INK, ORIGINAL
+from sar2opt_jax.report.styles import COLOURS, FAINT, GREY, INK, LINEAR, ORIGINAL
 
 VARIABLES = {
     INK: "ink",
     GREY: "muted",
     FAINT: "faint",
     ORIGINAL: "original",
-    FLOOR: "floor",
+    LINEAR: "linear",
     "#ffffff": "ground",
     **{colour: f"c{i}" for i, colour in enumerate(COLOURS)},
 }

@@ -11,7 +11,7 @@ from sar2opt_jax.evaluation.results import PER_IMAGE, QUANTITIES, Quantity, Resu
 from sar2opt_jax.report import selection
 from sar2opt_jax.report.styles import Style, styles
 
-KINDS = {"floor": "Floor", "generator": "GAN baselines", "teacher": "Teacher", "student": "Student"}
+KINDS = {"linear": "Linear", "generator": "GAN baselines", "teacher": "Teacher", "student": "Student"}
 """Sections of a table, in their order."""
 GROUP_QUANTITIES = (("psnr",), (*selection.LEARNED, "ssim"), ("colour_shift",))
 """What is shown by season and terrain: the first of each that was measured."""
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
     best: bool = False
 
 
-class Head(NamedTuple):
+class ColumnHead(NamedTuple):
     """What a column holds, and a second line to it."""
 
     text: str
@@ -57,12 +57,12 @@ class Table(NamedTuple):
     """A title, the heads of all columns (that of the labels first), and the rows."""
 
     title: str
-    heads: tuple[Head, ...]
+    heads: tuple[ColumnHead, ...]
     sections: tuple[Section, ...]
 
 
 def rows_of(results: Results) -> list[dict[str, Any]]:
-    """One dict a method, the linear floor first; what does not apply is None.
+    """One dict a method, the linear baseline first; what does not apply is None.
 
     Every quantity stands under its key of ``results.QUANTITIES``, as it is shown, and those that are means over images
     have the ends of their bootstrap interval in ``..._low`` and ``..._high``. ``psnr_minus_original`` is the mean
@@ -123,7 +123,7 @@ def by_group(results: Results, *, figure_steps: int) -> dict[str, list[Table]]:
     A row is a group with its number of images, a column one of ``selection.compared``; the last row has all images.
     """
     methods = selection.compared(results, figure_steps=figure_steps)
-    heads = [Head(results.title(result), steps_to_choose(result)) for result in methods]
+    heads = [ColumnHead(results.title(result), steps_to_choose(result)) for result in methods]
     tables: dict[str, list[Table]] = {}
     for grouping, groups in results.groups.items():
         names = sorted(set(groups))
@@ -136,20 +136,22 @@ def by_group(results: Results, *, figure_steps: int) -> dict[str, list[Table]]:
                 for name, where in (*members.items(), ("All", list(range(len(groups)))))
             ]
             table = Table(
-                QUANTITIES[key].head, (Head(grouping.capitalize()), Head("Images"), *heads), (Section("", tuple(rows)),)
+                QUANTITIES[key].head,
+                (ColumnHead(grouping.capitalize()), ColumnHead("Images"), *heads),
+                (Section("", tuple(rows)),),
             )
             tables.setdefault(grouping, []).append(table)
     return tables
 
 
 def method_text(results: Results, result: Result) -> str:
-    """A method with its steps: ``Student, 4 steps``; the floor and a generator have none to choose."""
+    """A method with its steps: ``Student, 4 steps``; the linear baseline and a generator have none to choose."""
     return ", ".join(filter(None, (results.title(result), steps_to_choose(result))))
 
 
 def steps_to_choose(result: Result) -> str:
-    """``4 steps``; nothing for the floor and a generator, which have none to choose."""
-    return "" if result.kind in ("floor", "generator") else steps_text(result.num_steps)
+    """``4 steps``; nothing for the linear baseline and a generator, which have none to choose."""
+    return "" if result.kind in ("linear", "generator") else steps_text(result.num_steps)
 
 
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:
@@ -229,4 +231,6 @@ def _by_kind(
             rows.setdefault(result.kind, []).append(Row(results.title(result), looks[result.series], cells))
     order = sorted(rows, key=lambda kind: list(KINDS).index(kind) if kind in KINDS else len(KINDS))
     sections = tuple(Section(KINDS.get(kind, kind.capitalize()), tuple(rows[kind])) for kind in order)
-    return Table(title, (Head("Method"), Head("Steps"), *(Head(head) for head, _ in columns)), sections)
+    return Table(
+        title, (ColumnHead("Method"), ColumnHead("Steps"), *(ColumnHead(head) for head, _ in columns)), sections
+    )

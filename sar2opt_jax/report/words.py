@@ -27,7 +27,7 @@ def columns(results: Results) -> list[str]:
         paragraphs.append("**PSNR − original.** A method's PSNR minus the original's, image by image, then averaged.")
     if len(results.ids) > 1:
         paragraphs.append(
-            f"**Intervals.** {CONFIDENCE:.0%} bootstrap intervals of the mean: the images are drawn anew {RESAMPLES:,} "
+            f"**Intervals.** {CONFIDENCE:.0%} bootstrap intervals of the mean: the images are resampled {RESAMPLES:,} "
             "times, the same ones for all methods. They say how much the choice of images matters, not the choice of "
             "the training run. Two methods are compared by the interval of their difference, which is mostly far "
             "narrower than either one's own."
@@ -78,7 +78,7 @@ def reading(results: Results) -> list[str]:
     if pairs:
         paragraphs.append(f"Compare like with like: {'; and '.join(pairs)}.")
     paragraphs.append(
-        "A method whose PSNR is below the linear floor and whose images are blurred as well has learned little."
+        "A method whose PSNR is below the linear baseline and whose images are blurred as well has learned little."
     )
     if any(key in results.quantities for key in ("fid", "frechet_alexnet")):
         paragraphs.append(
@@ -123,7 +123,7 @@ def _methods(results: Results) -> str:
     """What the methods are."""
     original, kinds, fast = results.original, _kinds(results), [f"*{name}*" for name in _fast(results.methods)]
     sentences = [
-        "**Method.** *Linear floor*: the best linear regression from a small window of radar pixels to a colour; no "
+        "**Method.** *Linear baseline*: the best linear regression from a small window of radar pixels to a colour; no "
         "network."
     ]
     if original is not None:

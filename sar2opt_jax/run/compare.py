@@ -20,7 +20,7 @@ from sar2opt_jax.engine import lock
 from sar2opt_jax.evaluation import evaluate
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.translations import VERSION, Contender
-from sar2opt_jax.metrics.linear_baseline import LinearFloor
+from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 from sar2opt_jax.report import report
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import make_key
@@ -88,7 +88,7 @@ class Comparison:
     settings: EvaluationSettings
 
     def run(self, contenders: list[Contender]) -> None:
-        """Compares ``contenders`` and the linear floor on the evaluation split and writes ``report/``.
+        """Compares ``contenders`` and the linear baseline on the evaluation split and writes ``report/``.
 
         Raises:
           lock.WorkdirError: where another evaluation is at work there, or it cannot be written to.
@@ -101,7 +101,7 @@ class Comparison:
                 Examples(
                     self.dataset.split(settings.split), num_examples=settings.num_examples, image_size=self.image_size
                 ),
-                floor=self._floor,
+                linear_baseline=self._linear_baseline,
                 measures=settings.measures,
                 directory=directory / "translations",
                 batch_size=settings.batch_size,
@@ -158,11 +158,11 @@ class Comparison:
             if about.parent not in (None, teacher.fingerprint)
         ]
 
-    def _floor(self) -> LinearFloor:
+    def _linear_baseline(self) -> LinearBaseline:
         settings = self.settings
         train = self.dataset.split("train")
         fit = Examples(train, num_examples=settings.floor_examples, image_size=self.image_size).batch()
-        return LinearFloor.fit(fit.sar, fit.optical, window=settings.floor_window)
+        return LinearBaseline.fit(fit.sar, fit.optical, window=settings.floor_window)
 
     def contenders(self) -> list[Contender]:
         """Every method of every network that is compared.

@@ -12,7 +12,7 @@ from sar2opt_jax.run.optimizers import Config
 from sar2opt_jax.run.stages import STAGES
 from sar2opt_jax.translator import Method
 
-RESERVED = frozenset(title.casefold() for title in (*SAMPLER_TITLES.values(), "Original", "Linear floor"))
+RESERVED = frozenset(title.casefold() for title in (*SAMPLER_TITLES.values(), "Original", "Linear baseline"))
 """What methods are called in a report, and networks therefore cannot be."""
 
 

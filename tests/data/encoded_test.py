@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sar2opt_jax.data import encoded
-from sar2opt_jax.data.encoded import Encoded
+from sar2opt_jax.data.encoded import EncodedImage
 
 
 @pytest.fixture(name="decoder", params=["fast", "pillow"])
@@ -30,7 +30,7 @@ def random_image(channels, size=24):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_window_is_that_part_of_the_image(channels, decoder):
     values = random_image(channels)
-    image = Encoded(image_file(values), values.shape)
+    image = EncodedImage(image_file(values), values.shape)
     np.testing.assert_array_equal(image.decoded(), values)
     for top, left, height, width in ((0, 0, 1, 1), (5, 9, 8, 3), (16, 16, 8, 8)):
         window = image.window(top=top, left=left, height=height, width=width)
@@ -39,21 +39,21 @@ def test_window_is_that_part_of_the_image(channels, decoder):
 
 def test_jpeg_is_decoded_by_pillow(decoder):
     data = image_file(random_image(3), form="JPEG")
-    np.testing.assert_array_equal(Encoded(data, (24, 24, 3)).decoded(), np.asarray(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(EncodedImage(data, (24, 24, 3)).decoded(), np.asarray(Image.open(io.BytesIO(data))))
 
 
 def test_unknown_size_is_read_from_the_file():
     values = random_image(3)
-    assert Encoded(image_file(values), (None, None, 3)).shape == (24, 24, 3)
+    assert EncodedImage(image_file(values), (None, None, 3)).shape == (24, 24, 3)
 
 
 @pytest.mark.parametrize("shape", [(32, 24, 3), (24, 32, 3), (24, 24, 1)])
 def test_image_unlike_its_dataset_is_refused(shape, decoder):
     with pytest.raises(ValueError, match=r"3 channels has 24 x 24 pixels .* expected \d+ x \d+ of a"):
-        Encoded(image_file(random_image(3)), shape).decoded()
+        EncodedImage(image_file(random_image(3)), shape).decoded()
 
 
 def test_broken_file_is_refused(decoder):
     data = image_file(random_image(3))
     with pytest.raises(OSError):
-        Encoded(data[: len(data) // 2], (24, 24, 3)).decoded()
+        EncodedImage(data[: len(data) // 2], (24, 24, 3)).decoded()

@@ -27,23 +27,18 @@ def test_scaling_refuses_what_is_not_8_bit():
         scaling.to_uint8(np.array([0.0, np.nan]))
 
 
-@pytest.mark.parametrize(("limits", "low"), [(scaling.VV_LIMITS_DB, -25.0), (scaling.VH_LIMITS_DB, -32.5)])
-def test_decibels_are_linear_and_clipped(limits, low):
-    backscatter = np.array([-np.inf, low - 1, low, low / 2, 0.0, 3.0])
-    np.testing.assert_allclose(scaling.from_db(backscatter, limits_db=limits), [-1, -1, -1, 0, 1, 1], atol=1e-6)
+@pytest.mark.parametrize(("low", "high"), [(-25.0, 0.0), (-32.5, 0.0)])
+def test_decibels_are_linear_and_clipped(low, high):
+    decibels = np.array([-np.inf, low - 1, low, low + 0.2 * (high - low), high, high + 3])[:, None]
+    expected = np.array([0, 0, 0, 51, 255, 255])[:, None]
+    np.testing.assert_array_equal(scaling.to_levels(decibels, scale="file", limits=[(low, high)]), expected)
+    for scale, factor in (("linear", 10), ("amplitude", 20)):
+        levels = scaling.to_levels(10 ** (decibels / factor), scale=scale, limits=[(low, high)])
+        np.testing.assert_array_equal(levels, expected, err_msg=scale)
 
 
-def test_decibels_come_back_within_the_limits():
-    backscatter = np.linspace(-25, 0, 101, dtype=np.float32)
-    scaled = scaling.from_db(backscatter, limits_db=scaling.VV_LIMITS_DB)
-    assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaling.to_db(scaled, limits_db=scaling.VV_LIMITS_DB), backscatter, atol=1e-5)
-
-
-def test_no_data_stays_no_data():
-    assert np.isnan(scaling.from_db(np.nan, limits_db=scaling.VV_LIMITS_DB))
-
-
-def test_limits_must_be_ordered():
-    with pytest.raises(ValueError, match=r"low < high, got \(0, -25\)"):
-        scaling.from_db(0.0, limits_db=(0, -25))
+def test_each_channel_has_its_limits_and_missing_pixels_their_value():
+    values = np.array([[0.0, 0.0], [np.nan, 10.0]])
+    levels = scaling.to_levels(values, scale="file", limits=[(-5, 5), (0, 10)], masked_value=7)
+    np.testing.assert_array_equal(levels, [[128, 0], [7, 255]])  # 127.5 is rounded to even.
+    assert levels.dtype == np.uint8

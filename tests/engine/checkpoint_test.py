@@ -106,7 +106,7 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-1])
 
 
-DAMAGES = {flip: "is not what was written", truncate: "is not what was written", Path.unlink: "is missing"}
+DAMAGES = {flip: "does not match its digest", truncate: "does not match its digest", Path.unlink: "is missing"}
 
 
 @pytest.mark.parametrize("item", ITEMS)
@@ -274,7 +274,7 @@ def test_failed_save_does_not_raise_before_the_end(directory, linear_stage, batc
 def test_reading_networks_of_a_damaged_one_raises_and_names_the_file(write, directory):
     write(steps=[2, 5])
     flip(directory / "5" / "meta" / "metadata")
-    with pytest.raises(ValueError, match=r"teacher/checkpoints/5 is corrupt: meta/metadata is not what was written"):
+    with pytest.raises(ValueError, match=r"teacher/checkpoints/5 is corrupt: meta/metadata does not match its digest"):
         read_newest(directory)
     flip(directory / "2" / "data" / "process_0-of-1.json")  # No part of what is handed on.
     assert networks.read(networks.as_directory(directory / "2"))[1]["step"] == 2

@@ -32,13 +32,13 @@ def test_every_flipped_bit_is_noticed(checkpoint, position):
         content = bytearray(b"numbers")
         content[position] ^= 1 << bit
         path.write_bytes(bytes(content))
-        assert digests.faults(checkpoint) == ["state/d/0 is not what was written"]
+        assert digests.faults(checkpoint) == ["state/d/0 does not match its digest"]
 
 
 def test_truncated_and_missing_files_are_named(checkpoint):
     (checkpoint / "state/d/0").write_bytes(b"numb")
     (checkpoint / "meta/metadata").unlink()
-    assert digests.faults(checkpoint) == ["meta/metadata is missing", "state/d/0 is not what was written"]
+    assert digests.faults(checkpoint) == ["meta/metadata is missing", "state/d/0 does not match its digest"]
     assert digests.faults(checkpoint, items=["meta"]) == ["meta/metadata is missing"]
     assert digests.faults(checkpoint, items=["export"]) == []
 
@@ -47,7 +47,7 @@ def test_truncated_and_missing_files_are_named(checkpoint):
 def test_damaged_digests_are_a_fault(checkpoint, content):
     (checkpoint / digests.FILE).write_text(content)
     [fault] = digests.faults(checkpoint)
-    assert fault.startswith("digests.json is damaged")
+    assert fault.startswith("digests.json is corrupt")
 
 
 def test_checkpoint_of_an_earlier_version_passes(checkpoint):

@@ -50,9 +50,3 @@ def test_file_system_that_cannot_is_passed_over(tree, forced):
     forced[1][str(tree / "state" / "1")] = errno.EINVAL
     durable.force(tree)
     assert len(forced[0]) == 5
-
-
-def test_bucket_is_left_alone(forced):
-    durable.force("gs://bucket/run")
-    durable.force_names("gs://bucket/run")
-    assert forced[0] == []

@@ -6,7 +6,7 @@ import pytest
 
 from sar2opt_jax.evaluation import evaluate
 from sar2opt_jax.evaluation.measures import Measures
-from sar2opt_jax.metrics.linear_baseline import LinearFloor
+from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def run(tmp_path, untimed, examples):
         return evaluate.run(
             contenders,
             pairs,
-            floor=lambda: LinearFloor.fit(np.asarray(batch.sar), np.asarray(batch.optical), window=3),
+            linear_baseline=lambda: LinearBaseline.fit(np.asarray(batch.sar), np.asarray(batch.optical), window=3),
             measures=settings.pop("measures", Measures()),
             directory=tmp_path,
             batch_size=batch_size,
@@ -50,9 +50,9 @@ def test_what_is_measured_is_what_is_on_the_disk(run, contender, tmp_path):
 
 def test_the_floor_is_measured_on_the_same_examples(run, contender):
     results = run([contender("ddim", 1)])
-    assert results.floor.num_steps == 0
-    # The relation is linear, the floor therefore exact but for rounding.
-    assert (results.floor.metrics["psnr"] > 50).all()
+    assert results.linear.num_steps == 0
+    # The relation is linear, the linear baseline therefore exact but for rounding.
+    assert (results.linear.metrics["psnr"] > 50).all()
 
 
 def test_results_say_what_the_examples_are(run, contender):

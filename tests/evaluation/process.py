@@ -13,7 +13,7 @@ from sar2opt_jax.diffusion.schedule import make_schedule
 from sar2opt_jax.evaluation import evaluate
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.translations import Contender
-from sar2opt_jax.metrics.linear_baseline import LinearFloor
+from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 from sar2opt_jax.translator import Method, Translator
 
 SIDE, COUNT = 12, 7
@@ -55,7 +55,7 @@ def main() -> None:
     results = evaluate.run(
         [contender],
         examples,
-        floor=lambda: LinearFloor.fit(np.asarray(fit.sar), np.asarray(fit.optical), window=3),
+        linear_baseline=lambda: LinearBaseline.fit(np.asarray(fit.sar), np.asarray(fit.optical), window=3),
         measures=Measures(),
         directory=flags.directory / "translations",
         batch_size=4,

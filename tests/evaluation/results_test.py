@@ -6,7 +6,7 @@ from sar2opt_jax.translator import Method
 
 
 def result(sampler, steps, psnr, ms=None, *, kind=None, name="", **metrics):
-    kind = kind or {None: "floor", "lcm": "student"}.get(sampler, "teacher")
+    kind = kind or {None: "linear", "lcm": "student"}.get(sampler, "teacher")
     return Result(
         name=name or kind,
         kind=kind,
@@ -29,7 +29,7 @@ def results(*methods, count=4, **settings):
         optical=images,
         image_size=(4, 4),
         truth_sharpness=settings.pop("truth_sharpness", np.full(count, 0.5)),
-        floor=result(None, 0, np.full(count, 10.0)),
+        linear=result(None, 0, np.full(count, 10.0)),
         methods=methods,
     )
 
@@ -39,14 +39,14 @@ def test_speed_up_is_against_the_ancestral_sampler_with_most_steps():
     found = results(short, long, student)
     assert found.original is long
     assert found.speed_up(long) == 1 and found.speed_up(short) == 15
-    assert found.speed_up(found.floor) is None and found.speed_up(student) is None
+    assert found.speed_up(found.linear) is None and found.speed_up(student) is None
     assert results(student).original is None and results(student).speed_up(student) is None
 
 
 def test_titles_are_those_of_the_paper():
     short, long = result("ddpm", 10, [1] * 4), result("ddpm", 100, [1] * 4)
     found = results(short, long)
-    assert [found.title(r) for r in found.all] == ["Linear floor", "DDPM", "Original"]
+    assert [found.title(r) for r in found.all] == ["Linear baseline", "DDPM", "Original"]
     named = [("teacher", "teacher", "dpm_solver_pp"), ("old", "teacher", "ddim"), ("CD", "student", "lcm")]
     assert [series(*names) for names in named] == ["DPM++", "old, DDIM", "CD"]
     assert [series(name, "generator", "direct") for name in ("cyclegan", "pix2pix", "mine")] == [
@@ -115,7 +115,7 @@ def test_headline_is_a_student_near_four_steps_then_a_generator():
     assert results(teacher, generator, *students).headline is students[1]
     assert results(teacher, generator).headline is generator
     assert results(teacher).headline is teacher
-    assert results().headline.kind == "floor"
+    assert results().headline.kind == "linear"
 
 
 def test_quantities_are_those_that_were_measured():

@@ -43,8 +43,8 @@ class Discriminator(torch.nn.Module):
             x, _ = block(hidden_states=x, temb=time)
         return self.mid_block(x, time)
 
-    def forward(self, noisy, t, judged, s):
-        return self.head(torch.cat([self.features(noisy, t), self.features(judged, s)], dim=1))[:, 0]
+    def forward(self, noisy, t, shown, s):
+        return self.head(torch.cat([self.features(noisy, t), self.features(shown, s)], dim=1))[:, 0]
 
 
 def make_unet() -> diffusers.UNet2DModel:
@@ -79,14 +79,14 @@ def main() -> None:
     safetensors.torch.save_file(discriminator.state_dict(), HERE / "discriminator.safetensors")
     x_t, x_hat, sar = (torch.randn(2, channels, 16, 24) for channels in (3, 3, 1))
     t, s = torch.tensor([3, 977]), torch.tensor([0, 500])
-    noisy, judged = torch.cat([x_t, sar], dim=1), torch.cat([x_hat, sar], dim=1)
+    noisy, shown = torch.cat([x_t, sar], dim=1), torch.cat([x_hat, sar], dim=1)
     images = {"x_t": x_t, "x_hat": x_hat, "sar": sar, "prediction": unet(noisy, t).sample}
     np.savez_compressed(
         HERE / "answers.npz",
         **{name: image.numpy().transpose(0, 2, 3, 1) for name, image in images.items()},
         t=t.numpy().astype(np.int32),
         s=s.numpy().astype(np.int32),
-        logits=discriminator(noisy, t, judged, s).numpy(),
+        logits=discriminator(noisy, t, shown, s).numpy(),
         torch=torch.__version__.partition("+")[0],
         diffusers=diffusers.__version__,
     )

@@ -2,10 +2,10 @@
 
 import jax
 import numpy as np
-from our_networks import CRITIC, filled, images
+from our_networks import DISCRIMINATOR, filled, images
 from recorded import RECORDED
 
 
 def test_logits_equal_those_of_pytorch():
-    found = jax.jit(CRITIC.apply)({"params": filled(CRITIC, seed=0)}, *images(8, 12, batch=3))
-    np.testing.assert_allclose(found, RECORDED["critic/logits"], rtol=0, atol=1e-5)
+    found = jax.jit(DISCRIMINATOR.apply)({"params": filled(DISCRIMINATOR, seed=0)}, *images(8, 12, batch=3))
+    np.testing.assert_allclose(found, RECORDED["discriminator/logits"], rtol=0, atol=1e-5)

@@ -9,8 +9,8 @@ from sar2opt_jax.models.init import init_params
 from sar2opt_jax.models.unet import UNet
 
 UNET = UNet(widths=(32, 64), blocks_per_level=1, attention=(False, True), norm_groups=8)
-CRITIC = Discriminator(unet=UNET)
-apply = jax.jit(lambda params, *inputs: CRITIC.apply({"params": params}, *inputs))
+DISCRIMINATOR = Discriminator(unet=UNET)
+apply = jax.jit(lambda params, *inputs: DISCRIMINATOR.apply({"params": params}, *inputs))
 
 
 def params(module, seed, sar_channels=1):
@@ -25,15 +25,17 @@ def inputs(height=8, width=8):
 
 
 def test_trunk_is_the_encoder_and_middle_of_the_unet():
-    trunk = flatten_dict(params(CRITIC, 0)["unet"], sep="/")
+    trunk = flatten_dict(params(DISCRIMINATOR, 0)["unet"], sep="/")
     encoder = {name: leaf for name, leaf in flatten_dict(params(UNET, 0), sep="/").items() if "up_" not in name}
     encoder = {name: leaf for name, leaf in encoder.items() if not name.startswith(("norm_out", "conv_out"))}
     assert {name: leaf.shape for name, leaf in trunk.items()} == {k: v.shape for k, v in encoder.items()}
 
 
 def test_size_is_the_papers():
-    critic = Discriminator(unet=UNet())
-    found = jax.eval_shape(critic.init, jax.random.key(0), *critic.input_shapes(image_size=64, sar_channels=1))
+    discriminator = Discriminator(unet=UNet())
+    found = jax.eval_shape(
+        discriminator.init, jax.random.key(0), *discriminator.input_shapes(image_size=64, sar_channels=1)
+    )
     head = {name: leaf.shape for name, leaf in flatten_dict(found["params"]["head"], sep="/").items()}
     assert head["conv1/kernel"] == (3, 3, 1024, 1024)
     assert head["conv2/kernel"] == (4, 4, 1024, 1024)
@@ -41,7 +43,7 @@ def test_size_is_the_papers():
 
 
 def test_from_unet_copies_the_trunk_and_keeps_the_head():
-    teacher, fresh = params(UNET, 0), params(CRITIC, 1)
+    teacher, fresh = params(UNET, 0), params(DISCRIMINATOR, 1)
     started = from_unet(teacher, fresh)
     assert jax.tree.structure(started) == jax.tree.structure(fresh)
     for name, leaf in flatten_dict(started["unet"], sep="/").items():
@@ -53,32 +55,34 @@ def test_from_unet_copies_the_trunk_and_keeps_the_head():
 
 def test_head_sees_what_the_unet_encodes():
     teacher = params(UNET, 0)
-    started = from_unet(teacher, params(CRITIC, 1))
+    started = from_unet(teacher, params(DISCRIMINATOR, 1))
     x_t, t, x_hat, s, sar = inputs()
     encode = jax.jit(lambda *inputs: UNET.apply({"params": teacher}, *inputs, method="encode").features)
     features = jnp.concatenate([encode(x_t, t, sar), encode(x_hat, s, sar)], axis=-1)
-    expected = CRITIC.apply({"params": started}, features, method=lambda critic, features: critic.head(features))
+    expected = DISCRIMINATOR.apply(
+        {"params": started}, features, method=lambda discriminator, features: discriminator.head(features)
+    )
     np.testing.assert_allclose(apply(started, *inputs()), expected, atol=1e-5)
 
 
 def test_unet_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"conv_in/kernel is \(3, 3, 5, 32\) in the U-Net and \(3, 3, 4, 32\)"):
-        from_unet(params(UNET, 0, sar_channels=2), params(CRITIC, 0))
+        from_unet(params(UNET, 0, sar_channels=2), params(DISCRIMINATOR, 0))
     without = UNET.clone(attention=(False, False))
     with pytest.raises(ValueError, match="The U-Net has no down_1/attention_0"):
-        from_unet(params(without, 0), params(CRITIC, 0))
+        from_unet(params(without, 0), params(DISCRIMINATOR, 0))
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (6, 10)])
 def test_logits_are_one_per_example(height, width):
-    logits = apply(params(CRITIC, 0), *inputs(height, width))
+    logits = apply(params(DISCRIMINATOR, 0), *inputs(height, width))
     assert logits.shape == (3,)
     assert logits.dtype == jnp.float32
     assert np.isfinite(logits).all()
 
 
 def test_bfloat16_returns_float32_near_float32():
-    weights = params(CRITIC, 0)
+    weights = params(DISCRIMINATOR, 0)
     exact = apply(weights, *inputs())
     coarse = Discriminator(unet=UNET.clone(dtype=jnp.bfloat16))
     found = jax.jit(coarse.apply)({"params": weights}, *inputs())
@@ -86,13 +90,13 @@ def test_bfloat16_returns_float32_near_float32():
     np.testing.assert_allclose(found, exact, atol=0.1)
 
 
-def test_gradient_reaches_every_parameter_and_the_judged_image():
+def test_gradient_reaches_every_parameter_and_the_shown_image():
     x_t, t, x_hat, s, sar = inputs()
 
     def loss(weights, x_hat):
-        return jnp.sum(jnp.square(CRITIC.apply({"params": weights}, x_t, t, x_hat, s, sar) - 1))
+        return jnp.sum(jnp.square(DISCRIMINATOR.apply({"params": weights}, x_t, t, x_hat, s, sar) - 1))
 
-    grads = jax.jit(jax.grad(loss, argnums=(0, 1)))(params(CRITIC, 0), x_hat)
+    grads = jax.jit(jax.grad(loss, argnums=(0, 1)))(params(DISCRIMINATOR, 0), x_hat)
     for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
         # A bias of all keys alike shifts every score of a softmax alike: no gradient in exact arithmetic.
         if "['key']['bias']" not in jax.tree_util.keystr(path):
@@ -102,22 +106,22 @@ def test_gradient_reaches_every_parameter_and_the_judged_image():
 def test_image_without_two_by_two_features_is_refused():
     message = r"Image height and width \(2 x 8\) must be at least 4 for the discriminator"
     with pytest.raises(ValueError, match=message):
-        CRITIC.check_image_size(2, 8)
+        DISCRIMINATOR.check_image_size(2, 8)
     with pytest.raises(ValueError, match="must be divisible by 2"):
-        CRITIC.check_image_size(8, 9)
+        DISCRIMINATOR.check_image_size(8, 9)
 
 
-def test_patch_heads_judge_every_place_of_every_level():
-    critic = Discriminator(unet=UNET, patches=True)
-    weights = params(critic, 1)
+def test_patch_heads_score_every_position_of_every_level():
+    discriminator = Discriminator(unet=UNET, patches=True)
+    weights = params(discriminator, 1)
     assert weights.keys() == {"unet", "heads_0", "heads_1"}
     assert weights["heads_0"]["conv1"]["kernel"].shape == (3, 3, 64, 64)
-    logits = jax.jit(critic.apply)({"params": weights}, *inputs())
+    logits = jax.jit(discriminator.apply)({"params": weights}, *inputs())
     assert logits.shape == (3, 8 * 8 + 4 * 4) and logits.dtype == jnp.float32
     # The finest head sees few pixels: a change in a corner leaves the logits of the other corners as they are, but for
     # what the norms carry over.
     x_t, t, x_hat, s, sar = inputs()
-    moved = jax.jit(critic.apply)(
+    moved = jax.jit(discriminator.apply)(
         {"params": weights}, x_t, t, x_hat + 0.5 * (np.arange(8) == 0)[None, None, :, None], s, sar
     )
     change = np.abs(np.asarray(moved - logits))[:, :64].reshape(3, 8, 8).mean(axis=(0, 1))
@@ -125,10 +129,10 @@ def test_patch_heads_judge_every_place_of_every_level():
 
 
 def test_patch_heads_start_from_the_teacher_and_every_parameter_learns():
-    critic, teacher = Discriminator(unet=UNET, patches=True), params(UNET, 0)
-    started = from_unet(teacher, params(critic, 1))
+    discriminator, teacher = Discriminator(unet=UNET, patches=True), params(UNET, 0)
+    started = from_unet(teacher, params(discriminator, 1))
     np.testing.assert_array_equal(started["unet"]["conv_in"]["kernel"], teacher["conv_in"]["kernel"])
-    loss = lambda weights: jnp.sum(jnp.square(critic.apply({"params": weights}, *inputs()) - 1))  # noqa: E731
+    loss = lambda weights: jnp.sum(jnp.square(discriminator.apply({"params": weights}, *inputs()) - 1))  # noqa: E731
     for path, leaf in jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))(started)):
         if "['key']['bias']" not in jax.tree_util.keystr(path):
             assert np.abs(leaf).max() > 1e-6, path

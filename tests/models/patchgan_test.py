@@ -13,8 +13,8 @@ NARROW = PatchGAN(widths=(4, 8, 8, 8))
 RNG = jax.random.key(0)
 
 
-def params(critic, *, size=64, channels=4):
-    return fresh_params(critic, RNG, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))
+def params(discriminator, *, size=64, channels=4):
+    return fresh_params(discriminator, RNG, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))
 
 
 def images(batch=2, size=64, channels=4, seed=0):
@@ -31,12 +31,12 @@ def without_norm(monkeypatch):
 )
 def test_logit_sees_a_patch(monkeypatch, widths, seen):
     without_norm(monkeypatch)
-    critic, size = PatchGAN(widths=widths), 256
-    weights = jax.tree.map(jnp.ones_like, params(critic, size=size, channels=1))
+    discriminator, size = PatchGAN(widths=widths), 256
+    weights = jax.tree.map(jnp.ones_like, params(discriminator, size=size, channels=1))
     image = jnp.full((1, size, size, 1), 0.5)
 
     def middle(image):
-        logits = critic.apply({"params": weights}, image)
+        logits = discriminator.apply({"params": weights}, image)
         return logits[0, logits.shape[1] // 2, logits.shape[2] // 2]
 
     reached = np.asarray(jax.grad(middle)(image))[0, :, :, 0] != 0
@@ -75,12 +75,14 @@ def test_norms_stand_between_the_first_convolution_and_the_last():
 
 
 def test_slope_below_zero_is_a_fifth():
-    critic = PatchGAN(widths=(1,))
+    discriminator = PatchGAN(widths=(1,))
     weights = {
         "conv_0": {"kernel": jnp.ones((4, 4, 1, 1)) / 16, "bias": jnp.zeros(1)},
         "logits": {"kernel": jnp.ones((4, 4, 1, 1)) / 16, "bias": jnp.zeros(1)},
     }
-    up, down = (critic.apply({"params": weights}, jnp.full((1, 16, 16, 1), value))[0, 7, 7] for value in (1.0, -1.0))
+    up, down = (
+        discriminator.apply({"params": weights}, jnp.full((1, 16, 16, 1), value))[0, 7, 7] for value in (1.0, -1.0)
+    )
     np.testing.assert_allclose([up, down], [1.0, -0.2], rtol=1e-6)
 
 

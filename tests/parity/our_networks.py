@@ -12,7 +12,7 @@ from sar2opt_jax.types import Params
 
 UNET = UNet(widths=(16, 32), blocks_per_level=1, attention=(False, True), norm_groups=8)
 """Every kind of layer of the paper's network, as few times as it can be."""
-CRITIC = Discriminator(unet=UNET)
+DISCRIMINATOR = Discriminator(unet=UNET)
 
 
 def filled(module: UNet | Discriminator, *, seed: int, sar_channels: int = 1) -> Params:

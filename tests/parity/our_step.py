@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from our_networks import CRITIC, UNET, filled
+from our_networks import DISCRIMINATOR, UNET, filled
 
 from sar2opt_jax.diffusion.schedule import PREDICTIONS, make_schedule
 from sar2opt_jax.stages.adversarial import REAL, Adversarial, AdversarialState
@@ -44,7 +44,7 @@ def pixelwise(params: Params, x_t: Array, t: Array, sar: Array) -> Array:
     return hidden @ params["second"] + jnp.einsum("b,c->bc", t / 1000, params["time"])[:, None, None, :]
 
 
-def pixelwise_critic(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
+def pixelwise_discriminator(params: Params, x_t: Array, t: Array, image: Array, s: Array, sar: Array) -> Array:
     """A discriminator of the same kind, [batch]."""
     hidden = jnp.tanh(jnp.concatenate([x_t, image, sar], axis=-1) @ params["first"])
     return (hidden @ params["second"]).mean(axis=(1, 2, 3)) + jnp.stack([t, s], axis=-1) / 1000 @ params["time"]
@@ -64,7 +64,10 @@ def pixelwise_parameters() -> dict[str, Params]:
 
 def unet_parameters() -> dict[str, Params]:
     """The same for ``UNET`` and its discriminator."""
-    return {name: filled(CRITIC if name == "discriminator" else UNET, seed=seed) for seed, name in enumerate(NETWORKS)}
+    return {
+        name: filled(DISCRIMINATOR if name == "discriminator" else UNET, seed=seed)
+        for seed, name in enumerate(NETWORKS)
+    }
 
 
 def batch() -> Batch:
@@ -90,7 +93,7 @@ class WithGivenDraws(Adversarial):
         return jnp.asarray(i), jnp.asarray(eps)
 
 
-def stage(variant: Variant, *, model: Model = pixelwise, discriminator: Any = pixelwise_critic) -> Adversarial:
+def stage(variant: Variant, *, model: Model = pixelwise, discriminator: Any = pixelwise_discriminator) -> Adversarial:
     """The stage under test."""
     return WithGivenDraws(
         model=model,
@@ -107,7 +110,7 @@ def unet_stage(variant: Variant) -> Adversarial:
     return stage(
         variant,
         model=lambda params, *inputs: UNET.apply({"params": params}, *inputs),
-        discriminator=lambda params, *inputs: CRITIC.apply({"params": params}, *inputs),
+        discriminator=lambda params, *inputs: DISCRIMINATOR.apply({"params": params}, *inputs),
     )
 
 

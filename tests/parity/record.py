@@ -54,9 +54,11 @@ def main() -> None:
             for name, gradient in parameters.items()
         }
 
-    critic = torch_networks.Discriminator(our_networks.UNET, our_networks.filled(our_networks.CRITIC, seed=0))
+    discriminator = torch_networks.Discriminator(
+        our_networks.UNET, our_networks.filled(our_networks.DISCRIMINATOR, seed=0)
+    )
     inputs = our_networks.images(8, 12, batch=3)
-    arrays["critic/logits"] = torch_networks.to_numpy(critic(*map(torch_networks.to_torch, inputs)))
+    arrays["discriminator/logits"] = torch_networks.to_numpy(discriminator(*map(torch_networks.to_torch, inputs)))
     np.savez_compressed(Path(__file__).with_name("references.npz"), **arrays)
 
 

@@ -61,8 +61,8 @@ class Discriminator(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, image: Tensor, s: Tensor, sar: Tensor) -> Tensor:
         """Logits, [batch]."""
         noisy = self.encode(torch.cat([x_t, sar], dim=1), t)
-        judged = self.encode(torch.cat([image, sar], dim=1), s)
-        return self.head(torch.cat([noisy, judged], dim=1))[:, 0]
+        shown = self.encode(torch.cat([image, sar], dim=1), s)
+        return self.head(torch.cat([noisy, shown], dim=1))[:, 0]
 
 
 def to_torch(array: np.ndarray) -> Tensor:

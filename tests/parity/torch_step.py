@@ -123,7 +123,7 @@ class Pixelwise(nn.Module):
 
 
 class PixelwiseCritic(Pixelwise):
-    """``our_step.pixelwise_critic``."""
+    """``our_step.pixelwise_discriminator``."""
 
     def forward(self, x_t: Tensor, t: Tensor, image: Tensor, s: Tensor, sar: Tensor) -> Tensor:
         """Logits, [batch]."""

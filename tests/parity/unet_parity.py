@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch_networks
-from our_networks import CRITIC, UNET, assert_gradients_equal, filled, images
+from our_networks import DISCRIMINATOR, UNET, assert_gradients_equal, filled, images
 
 from sar2opt_jax.interop import diffusers as interop
 from sar2opt_jax.models.unet import UNet
@@ -79,8 +79,8 @@ def test_gradients_of_the_papers_network_are_alike():
 
 
 def test_discriminator_answers_alike():
-    params = filled(CRITIC, seed=0)
+    params = filled(DISCRIMINATOR, seed=0)
     inputs = images(16, 24, batch=4)
     with torch.no_grad():
         theirs = torch_networks.Discriminator(UNET, params)(*map(torch_networks.to_torch, inputs)).numpy()
-    assert_outputs_equal(CRITIC.apply({"params": params}, *inputs), theirs, tolerance=1e-5)
+    assert_outputs_equal(DISCRIMINATOR.apply({"params": params}, *inputs), theirs, tolerance=1e-5)

@@ -8,7 +8,7 @@ from sar2opt_jax.translator import Method
 
 TEACHER = [("ddpm", 1000), ("ddim", 1), ("ddim", 4), ("ddim", 8), ("dpm_solver_pp", 8)]
 STUDENT = [("lcm", 1), ("lcm", 4)]
-KINDS = {None: "floor", "lcm": "student", "generator": "generator"}
+KINDS = {None: "linear", "lcm": "student", "generator": "generator"}
 
 
 def flat(level: int, size: tuple[int, int], channels: int = 3) -> Callable:
@@ -62,7 +62,7 @@ def fabricate() -> Callable[..., Results]:
             optical=flat(30, size),
             image_size=size,
             truth_sharpness=np.full(count, 0.04),
-            floor=result(0, None, 0),
+            linear=result(0, None, 0),
             methods=tuple(result(i + 1, sampler, steps) for i, (sampler, steps) in enumerate(methods)),
             remarks=remarks,
         )

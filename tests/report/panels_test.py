@@ -72,7 +72,7 @@ def test_colour_shows_areas_and_a_bar_for_each_method(fabricate):
     assert rendered(figure).size
     bars = next(axes for axes in figure.axes if axes.patches)
     names = [label.get_text() for label in bars.get_yticklabels()]
-    assert names == ["Linear floor", "Original, 1,000 steps", "DDIM, 8 steps", "Student, 4 steps"]
+    assert names == ["Linear baseline", "Original, 1,000 steps", "DDIM, 8 steps", "Student, 4 steps"]
     np.testing.assert_allclose([patch.get_width() for patch in bars.patches], [9, 8.5, 7, 5.5])
     assert "5.50 ΔE" in texts(figure)
 

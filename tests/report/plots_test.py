@@ -44,10 +44,10 @@ def test_steps_draws_one_line_per_series_and_the_levels(fabricate):
     assert rendered(figure).size
     psnr, sharpness = panels(figure)["PSNR (dB)"], panels(figure)["Sharpness"]
     drawn = lines(psnr)
-    assert list(drawn) == ["DDPM", "DDIM", "DPM++", "Student", "Linear floor"]
+    assert list(drawn) == ["DDPM", "DDIM", "DPM++", "Student", "Linear baseline"]
     np.testing.assert_array_equal(drawn["DDIM"].get_xydata(), [[1, 18.5], [4, 19.5], [8, 20.5]])
     np.testing.assert_array_equal(drawn["DDPM"].get_xydata(), [[1000, 17.5]])
-    np.testing.assert_array_equal(drawn["Linear floor"].get_ydata(), [16.5, 16.5])
+    np.testing.assert_array_equal(drawn["Linear baseline"].get_ydata(), [16.5, 16.5])
     original = [line for line in psnr.lines if line.get_label().startswith("_")]
     assert [list(line.get_ydata()) for line in original] == [[17.5, 17.5]]
     np.testing.assert_array_equal(psnr.get_xticks(), [1, 4, 8, 100, 1000])
@@ -56,10 +56,10 @@ def test_steps_draws_one_line_per_series_and_the_levels(fabricate):
 
 def test_a_floor_far_off_is_named_and_does_not_crush_the_rest(fabricate):
     results = fabricate([("ddim", 1), ("ddim", 8)])
-    results.floor.metrics["psnr"][:] = 2.0
+    results.linear.metrics["psnr"][:] = 2.0
     axes = panels(plots.steps(results))["PSNR (dB)"]
-    assert "Linear floor" not in lines(axes)
-    assert "↓ linear floor 2.00" in [text.get_text() for text in axes.texts]
+    assert "Linear baseline" not in lines(axes)
+    assert "↓ linear baseline 2.00" in [text.get_text() for text in axes.texts]
     assert axes.get_ylim()[0] > 15
 
 

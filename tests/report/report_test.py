@@ -64,9 +64,9 @@ def test_a_report_that_fails_leaves_the_earlier_one_as_it_was(tmp_path, fabricat
 
 def test_csv_has_a_row_a_method_with_intervals(tmp_path, fabricate):
     results = fabricate([("ddpm", 1000), ("lcm", 4)])
-    floor, original, student = rows(write(tmp_path, results) / "results.csv")
-    assert [row["method"] for row in (floor, original, student)] == ["Linear floor", "Original", "Student"]
-    assert [row["steps"] for row in (floor, original, student)] == ["", "1000", "4"]
+    linear, original, student = rows(write(tmp_path, results) / "results.csv")
+    assert [row["method"] for row in (linear, original, student)] == ["Linear baseline", "Original", "Student"]
+    assert [row["steps"] for row in (linear, original, student)] == ["", "1000", "4"]
     low, high = results.interval(results.methods[1], "psnr")
     assert [float(student[key]) for key in ("psnr", "psnr_low", "psnr_high")] == [18.5, low, high]
 

@@ -69,7 +69,7 @@ def test_a_worse_student_is_told_as_plainly(fabricate):
 
 def test_without_an_original_the_floor_is_the_rival(fabricate):
     found = told(fabricate([("ddim", 8), ("lcm", 4)]))
-    assert "minus the linear floor" in found["PSNR"].text
+    assert "minus the linear baseline" in found["PSNR"].text
     assert (found["Latency"].value, found["Latency"].unit) == ("20.0", "ms")
 
 

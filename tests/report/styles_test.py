@@ -6,12 +6,12 @@ from sar2opt_jax.report import styles
 def test_the_known_series_have_the_same_colours_in_all_reports(fabricate):
     full, part = styles.styles(fabricate()), styles.styles(fabricate([("lcm", 4)]))
     assert part["Student"] == full["Student"]
-    assert [full[name].name for name in ("DDIM", "DPM++", "Student", "DDPM", "Linear floor")] == [
+    assert [full[name].name for name in ("DDIM", "DPM++", "Student", "DDPM", "Linear baseline")] == [
         "c0",
         "c1",
         "c2",
         "original",
-        "floor",
+        "linear",
     ]
 
 

@@ -18,14 +18,14 @@ def column(table, head: str) -> dict[str, str]:
 
 
 def test_rows_hold_means_differences_and_speed_ups(fabricate):
-    floor, original, *_, student = tables.rows_of(fabricate())
-    assert (floor["method"], floor["kind"], floor["steps"], floor["ms_per_image"]) == (
-        "Linear floor",
-        "floor",
+    linear, original, *_, student = tables.rows_of(fabricate())
+    assert (linear["method"], linear["kind"], linear["steps"], linear["ms_per_image"]) == (
+        "Linear baseline",
+        "linear",
         None,
         None,
     )
-    assert floor["psnr"] == 16.5  # 15, 16, 17, 18
+    assert linear["psnr"] == 16.5  # 15, 16, 17, 18
     assert (original["method"], original["psnr_minus_original"], original["speed_up"]) == ("Original", None, 1)
     assert (student["network"], student["sampler"], student["steps"]) == ("student", "lcm", 4)
     assert (student["psnr"], student["psnr_minus_original"], student["speed_up"]) == (23.5, 6, 250)
@@ -61,7 +61,7 @@ def test_quality_shows_values_intervals_and_the_best(fabricate):
 def test_methods_stand_in_sections_in_a_fixed_order(fabricate):
     results = fabricate([("lcm", 4), ("ddim", 8), ("generator", 1)])
     table = tables.quality(results, tables.rows_of(results))
-    assert [section.title for section in table.sections] == ["Floor", "GAN baselines", "Teacher", "Student"]
+    assert [section.title for section in table.sections] == ["Linear", "GAN baselines", "Teacher", "Student"]
 
 
 def test_latency_leaves_out_what_was_not_timed(fabricate):

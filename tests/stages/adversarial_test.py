@@ -84,7 +84,7 @@ def test_the_discriminator_descends_its_loss_at_the_student_before_its_update(st
 
     def loss(params):
         real_logits, fake_logits = (
-            stage.discriminator(params, pair.x_t, pair.t, judged, pair.s, batch.sar) for judged in (image, x_hat)
+            stage.discriminator(params, pair.x_t, pair.t, shown, pair.s, batch.sar) for shown in (image, x_hat)
         )
         return jnp.mean(ADVERSARIAL[name].discriminator(real_logits, fake_logits)), (real_logits, fake_logits)
 
@@ -123,7 +123,7 @@ def test_without_weight_the_student_learns_as_in_distillation(stage, batch, para
     np.testing.assert_allclose(metrics["loss/consistency"], plain_metrics["loss/consistency"], rtol=1e-6)
 
 
-def test_the_discriminator_is_shown_the_noisy_image_at_t_and_the_judged_one_at_s(stage, state, batch):
+def test_the_discriminator_is_shown_the_noisy_image_at_t_and_the_other_image_at_s(stage, state, batch):
     calls = []
 
     def discriminator(params, *inputs):

@@ -7,9 +7,9 @@ project: who wants FID gives the file.
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from sar2opt_jax.metrics.weights import torch_file
 from sar2opt_jax.types import Params
@@ -151,12 +151,12 @@ def load_inception(path: Path, *, expected_sha256_prefix: str | None = SHA256_PR
         )
     if expected_sha256_prefix is not None:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not found.startswith(expected_sha256_prefix):
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if not digest.startswith(expected_sha256_prefix):
             raise ValueError(
-                f"{path} has the SHA-256 {found}; expected {expected_sha256_prefix}..., that of the weights which FID "
+                f"{path} has the SHA-256 {digest}; expected {expected_sha256_prefix}..., that of the weights which FID "
                 "is defined with. Other weights, such as torchvision's, give numbers that compare with nothing; or the "
-                "download is not whole."
+                "download is truncated."
             )
     return to_flax(torch_file.read(path), where=str(path))
 
@@ -168,7 +168,7 @@ def to_flax(tensors: dict[str, np.ndarray], *, where: str) -> Params:
       ValueError: with the first tensor that is missing, of another shape or type, not finite, or too many.
     """
     left = {name for name in tensors if name not in UNUSED and not name.endswith(COUNTER)}
-    params: dict[str, Any] = {}
+    params: dict[str, np.ndarray] = {}
     for name, shape in shapes().items():
         if name not in tensors:
             raise ValueError(f"{where}: tensor {name} is missing; expected it with shape {shape}.")
@@ -180,13 +180,10 @@ def to_flax(tensors: dict[str, np.ndarray], *, where: str) -> Params:
         if not np.isfinite(tensor).all():
             raise ValueError(f"{where}: tensor {name} has values that are not finite.")
         left.remove(name)
-        *parents, kind, leaf = name.split(".")
-        place = params
-        for parent in parents:
-            place = place.setdefault(parent, {})
+        layer, kind, leaf = name.rsplit(".", 2)
         axes = (2, 3, 1, 0) if len(shape) == 4 else (0,)
-        place[LEAVES[f"{kind}.{leaf}"]] = np.array(tensor.transpose(axes), order="C")
+        params[f"{layer}.{LEAVES[f'{kind}.{leaf}']}"] = np.array(tensor.transpose(axes), order="C")
     if left:
         name = min(left)
         raise ValueError(f"{where}: tensor {name} {tensors[name].shape} belongs to no layer of the FID Inception-v3.")
-    return params
+    return unflatten_dict(params, sep=".")

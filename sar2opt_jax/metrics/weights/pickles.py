@@ -42,7 +42,7 @@ def load(file: BytesIO, table: Table, *, where: str, persistent: Callable[[Any],
       persistent: what the pickle gets for an object that lies outside it, from what it says of it.
 
     Raises:
-      ValueError: for a pickle that names something else, or is damaged.
+      ValueError: for a pickle that names something else, or is corrupt.
     """
     start = file.tell()
     length = len(file.getbuffer())
@@ -72,7 +72,7 @@ def read_numpy(path: Path) -> Any:
 
     Raises:
       FileNotFoundError: where it does not exist.
-      ValueError: for a pickle that holds anything else than numbers, names and numpy arrays of numbers, is damaged, or
+      ValueError: for a pickle that holds anything else than numbers, names and numpy arrays of numbers, is corrupt, or
         has an array whose values are not as many as its shape says.
     """
     table: dict[tuple[str, str], Any] = {("collections", "OrderedDict"): Names}
@@ -150,14 +150,14 @@ class _Array:
 
 
 class _Filled:
-    """With arrays in the place of what the pickle said of them; what is there twice is made once."""
+    """The unpickled tree with its arrays; what occurs twice is made once."""
 
     def __init__(self, where: str):
         self._where = where
         self._made: dict[int, Any] = {}
 
     def of(self, node: Any, *names: str) -> Any:
-        """What ``node`` stands for, which is found under ``names``."""
+        """What ``node`` stands for, at the path ``names``."""
         if len(names) > DEPTH:
             raise ValueError(f"{self._where} is nested more than {DEPTH} deep; expected names and numpy arrays.")
         if id(node) not in self._made:
@@ -173,11 +173,11 @@ class _Filled:
             try:
                 return node.values()
             except (TypeError, ValueError) as error:
-                raise ValueError(f"{self._where}: array {'/'.join(names)} is damaged: {error}.") from None
+                raise ValueError(f"{self._where}: array {'/'.join(names)} is corrupt: {error}.") from None
         if node is None or isinstance(node, bool | int | float | str):
             return node
-        place = "/".join(names) or "all of it"
-        raise ValueError(f"{self._where}: {place} is a {type(node).__name__}; expected names and numpy arrays.")
+        name = "/".join(names) or "all of it"
+        raise ValueError(f"{self._where}: {name} is a {type(node).__name__}; expected names and numpy arrays.")
 
 
 def _damaged(where: str, error: Exception) -> ValueError:

@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: where it does not exist.
-      ValueError: for a file that is damaged or of neither format, that asks for anything else than tensors and
+      ValueError: for a file that is corrupt or of neither format, that asks for anything else than tensors and
         dictionaries of them, or that has tensors outside their storage; the file is named.
     """
     content = path.read_bytes()
@@ -146,8 +146,8 @@ def _unpacked(content: bytes, path: Path) -> dict[str, bytes]:
             packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
             if not packed and sum(entry.file_size for entry in entries) <= len(content):
                 return {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
-    except Exception as error:  # What zipfile raises for what is damaged is of many kinds.
-        raise ValueError(f"{path} is damaged: {error}. Download or write it again.") from None
+    except Exception as error:  # What zipfile raises for what is corrupt is of many kinds.
+        raise ValueError(f"{path} is corrupt: {error}. Download or write it again.") from None
     raise ValueError(f"{path}: {(*packed, 'it')[0]} is compressed; torch.save stores tensors as they are.")
 
 
@@ -175,8 +175,8 @@ def _read_legacy(content: bytes, path: Path) -> dict[str, np.ndarray]:
             raise ValueError(f"{path} has a storage {key!r} that no tensor lies in.")
         count = file.read(8)
         if len(count) < 8 or int.from_bytes(count, "little") != storage.size:
-            found = int.from_bytes(count, "little")
-            raise ValueError(f"{path}: storage {key} has {found} numbers; expected {storage.size}. It is not whole.")
+            stored = int.from_bytes(count, "little")
+            raise ValueError(f"{path}: storage {key} has {stored} numbers; expected {storage.size}. It is truncated.")
         size = storage.size * np.dtype(STORAGES[storage.kind.name]).itemsize
         flat[key] = _flat(file.read(size), storage, path)
     return _tensors(tree, flat, path)
@@ -204,7 +204,7 @@ def _finder(storages: dict[str, _Storage]) -> Callable[[Any], _Storage]:
 def _check_total(storages: dict[str, _Storage], size: int, path: Path) -> None:
     total = sum(storage.size * np.dtype(STORAGES[storage.kind.name]).itemsize for storage in storages.values())
     if total > size:
-        raise ValueError(f"{path} has {size} bytes; its tensors need {total}. It is not whole: download it again.")
+        raise ValueError(f"{path} has {size} bytes; its tensors need {total}. It is truncated: download it again.")
 
 
 def _flat(content: bytes, storage: _Storage, path: Path) -> np.ndarray:
@@ -212,7 +212,7 @@ def _flat(content: bytes, storage: _Storage, path: Path) -> np.ndarray:
     if len(content) != storage.size * dtype.itemsize:
         raise ValueError(
             f"{path}: storage {storage.key} has {len(content)} bytes; expected {storage.size} of {dtype.name}. "
-            "The file is not whole: download it again."
+            "The file is truncated: download it again."
         )
     return np.frombuffer(content, dtype)
 
@@ -229,5 +229,5 @@ def _tensors(tree: Any, flat: dict[str, np.ndarray], path: Path) -> dict[str, np
         try:
             arrays[str(name)] = tensor.values(flat[tensor.storage.key])
         except ValueError as error:
-            raise ValueError(f"{path}: tensor {name} {error}; the file is damaged.") from None
+            raise ValueError(f"{path}: tensor {name} {error}; the file is corrupt.") from None
     return arrays
