@@ -231,7 +231,7 @@ def test_what_is_there_is_never_overwritten(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine.txt").touch()
     assert "folder exists and is not an empty directory" in refused(tmp_path / "run", tmp_path / "folder")
-    assert "is the input; choose another place" in refused(tmp_path / "run", tmp_path / "run")
+    assert "is the input; choose another one" in refused(tmp_path / "run", tmp_path / "run")
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):

@@ -215,3 +215,9 @@ def test_the_input_gain_is_applied_where_an_export_is_sampled():
     np.testing.assert_allclose(output("wiener", x_t), output("none", np.float32(weight) * x_t), rtol=1e-5)
     with pytest.raises(ValueError, match=r"Unknown model.input_gain 'later'"):
         output("later", x_t)
+
+
+def test_two_networks_of_one_structure_have_two_digests():
+    one, other = ({"a": {"kernel": np.full(3, value, np.float32)}} for value in (1, 2))
+    assert export.parameters_digest(one) == export.parameters_digest({"a": {"kernel": np.ones(3, np.float32)}})
+    assert len({export.parameters_digest(params) for params in (one, other, {"b": one["a"]})}) == 3

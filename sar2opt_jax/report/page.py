@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -32,7 +33,7 @@ def render(
     pictures: Sheets,
     *,
     config: Mapping[str, Any],
-    networks: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     figure_steps: int,
 ) -> str:
     """report.html.

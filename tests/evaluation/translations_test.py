@@ -97,12 +97,6 @@ def test_translations_that_are_not_finite_are_refused(tmp_path, contender, examp
     assert list(tmp_path.glob("*.png")) == []
 
 
-def test_two_networks_of_one_structure_have_two_fingerprints():
-    one, other = ({"a": {"kernel": np.full(3, value, np.float32)}} for value in (1, 2))
-    assert translations.fingerprint(one) == translations.fingerprint({"a": {"kernel": np.ones(3, np.float32)}})
-    assert len({translations.fingerprint(params) for params in (one, other, {"b": one["a"]})}) == 3
-
-
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [((1.9, 0.3, 0.8, 0.5), 500.0), ((2.1, 0.3, 0.3, 0.3), 2_100.0)],
