@@ -29,7 +29,7 @@ from tfds_builders.bad_files import BadFile as BadFile
 from tfds_builders.bad_files import BadFilesError as BadFilesError
 from tfds_builders.description import image_digest
 from tfds_builders.imagery import UNREADABLE
-from tfds_builders.values import Counts, Decoded, Tally, check_varies, counts
+from tfds_builders.values import Counts, Decoded, Tally, check_levels, count_levels, counts
 
 Kind = Literal["sar", "optical"]
 KINDS: tuple[Kind, Kind] = ("sar", "optical")
@@ -137,7 +137,6 @@ class EightBit:
         image = self.read(path)
         if not imagery.header(path).plain:
             raise ValueError("transparent pixels or an orientation tag, which not all decoders obey: save it without")
-        check_varies(image, tuple(f"band {band + 1}" for band in range(image.shape[-1])))
         return Decoded(image)
 
     def stored(self, path: Path) -> Path | bytes:
@@ -292,9 +291,14 @@ def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, di
                 bad.append(BadFile(path, "empty, 0 bytes"))
             else:
                 decoded = formats[kind].decode(path)
-                levels[kind] = counts(decoded)
-                found[kind] = image_facts(decoded.image)._replace(suspects=decoded.suspects, lowest=decoded.lowest)
-                if (levels[kind].levels > 0).sum(axis=-1).min() < 2:
+                counted = counts(decoded)
+                if decoded.clipped is None:
+                    check_levels(counted.levels)
+                levels[kind] = counted
+                found[kind] = image_facts(decoded.image, counted.levels)._replace(
+                    suspects=decoded.suspects, lowest=decoded.lowest
+                )
+                if (counted.levels > 0).sum(axis=-1).min() < 2:
                     bad.append(BadFile(path, "a band is stored as one value in all pixels: its range does not fit it"))
         except UNREADABLE as error:
             bad.append(BadFile(path, reason(error)))
@@ -315,22 +319,27 @@ def _stored(work: tuple[Pair, Mapping[Kind, Format]]) -> dict[Kind, Any]:
     return {kind: formats[kind].stored(pair.path(kind)) for kind in KINDS}
 
 
-def image_facts(values: np.ndarray) -> ImageFacts:
-    """The facts of an image, [height, width, channel] uint8; masked where there is no value in the file."""
-    missing = int(np.ma.getmaskarray(values).any(axis=-1).sum())
-    values = np.ma.getdata(values)
-    flat = values.reshape(-1, values.shape[-1])
+def image_facts(image: np.ndarray, levels: np.ndarray | None = None) -> ImageFacts:
+    """The facts of an image, [height, width, channel] uint8; masked where there is no value in the file.
+
+    ``levels``, [channel, 256], is how often each value occurs where nothing is masked, if that is known already.
+    """
+    missing = int(np.ma.getmaskarray(image).any(axis=-1).sum()) if np.ma.is_masked(image) else 0
+    values = np.ma.getdata(image)
+    if levels is None or missing:
+        levels = count_levels(values)
     fingerprint = None
-    if (flat != flat[0]).any():
-        grey = Image.fromarray(values.mean(axis=-1).round().astype(np.uint8))
+    if np.count_nonzero(levels, axis=-1).max() > 1:
+        grey = Image.fromarray(
+            values.mean(axis=-1).round().astype(np.uint8) if values.shape[-1] > 1 else values[..., 0]
+        )
         fingerprint = int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes())
-    total = flat.sum(axis=0, dtype=np.float64)
-    total_square = np.square(flat, dtype=np.float64).sum(axis=0)
+    level = np.arange(256, dtype=np.float64)
     return ImageFacts(
         fingerprint=fingerprint,
-        pixels=len(flat),
-        total=tuple(total.tolist()),
-        total_square=tuple(total_square.tolist()),
+        pixels=values.shape[0] * values.shape[1],
+        total=tuple((levels @ level).tolist()),
+        total_square=tuple((levels @ level**2).tolist()),
         missing=missing,
         digest=image_digest(values),
     )

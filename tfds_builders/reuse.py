@@ -49,7 +49,7 @@ def reused(request: Request, target: Path) -> Prepared:
 
     metadata = builder.info.metadata or {}
     there, again = f"{request.name} is prepared in {target} already", "prepare it again with --overwrite"
-    if request.settings is not None and request.settings.as_json() != metadata.get("settings"):
+    if request.settings is not None and _stated(request.settings.as_json()) != _stated(metadata.get("settings")):
         stated = json.dumps(metadata.get("settings"))
         raise ValueError(f"{there}, with other settings: {stated}. Choose another name, or {again}.")
     file_format = builder.info.file_format
@@ -61,6 +61,13 @@ def reused(request: Request, target: Path) -> Prepared:
     if request.manual_dir is not None:
         remarks += _compared(request, metadata, target, refusal=f"{there}, from other files than")
     return Prepared(builder=builder, made=False, remarks=tuple(remarks))
+
+
+def _stated(settings: Any) -> Any:
+    """Settings without what was not stated, so that a dataset from before a flag existed is no other one."""
+    if not isinstance(settings, Mapping):
+        return settings
+    return {name: _stated(value) for name, value in settings.items() if value is not None}
 
 
 def _compared(request: Request, metadata: Mapping[str, Any], target: Path, *, refusal: str) -> list[str]:

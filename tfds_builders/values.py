@@ -38,11 +38,17 @@ class Counts(NamedTuple):
 
 def counts(decoded: Decoded) -> Counts:
     """Of pixels that have a value in their band."""
-    image = decoded.image
-    channels = range(image.shape[-1])
-    levels = [np.bincount(np.ma.compressed(image[..., channel]), minlength=256) for channel in channels]
+    levels = count_levels(decoded.image)
     clipped = np.zeros((len(levels), 2), np.int64) if decoded.clipped is None else decoded.clipped
-    return Counts(np.stack(levels), clipped)
+    return Counts(levels, clipped)
+
+
+def count_levels(image: np.ndarray) -> np.ndarray:
+    """How often each value occurs in an image [height, width, channel] uint8 where it is not masked; [channel, 256]."""
+    planes = np.ascontiguousarray(np.moveaxis(np.ma.getdata(image), -1, 0))
+    there = ~np.moveaxis(np.ma.getmaskarray(image), -1, 0) if np.ma.is_masked(image) else None
+    values = (plane.ravel() if there is None else plane[there[channel]] for channel, plane in enumerate(planes))
+    return np.stack([np.bincount(found, minlength=256) for found in values])
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -108,6 +114,15 @@ def check_varies(values: np.ndarray, names: tuple[str, ...]) -> None:
             raise ValueError(f"no pixel has a value{where}")
         if found.min() == found.max():
             raise ValueError(f"every pixel has the value {found[0]:g}{where}, expected an image")
+
+
+def check_levels(levels: np.ndarray) -> None:
+    """The same by the histograms of 8-bit images that are stored unchanged, [channel, 256]."""
+    for band, found in enumerate(levels, start=1):
+        if np.count_nonzero(found) < 2:
+            where = f" in band {band}" if len(levels) > 1 else ""
+            what = f"every pixel has the value {found.argmax()}" if found.any() else "no pixel has a value"
+            raise ValueError(f"{what}{where}, expected an image")
 
 
 def suspects(values: np.ndarray) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags
 
@@ -72,7 +73,7 @@ def _help(command: Command) -> str:
     sys.argv = argv  # ml_collections looks for overrides there.
     parse(argv)
     shown = [flags.FLAGS[name] for name in command.shown]
-    config = flags.FLAGS["config"] if "config" in command.shown else None
+    config: Any = flags.FLAGS["config"] if "config" in command.shown else None
     if config is None or config.value is None:
         return help.page(command.text, shown)
     return help.page(command.text, shown, config=config.config_filename, value=config.value)

@@ -125,6 +125,15 @@ def test_other_settings_and_formats_are_refused(ask, monkeypatch):
     assert not ask(file_format="array_record").made
 
 
+def test_flag_that_is_new_makes_no_other_settings(ask, monkeypatch):
+    settings, plain = pairs.Settings(scene_regex="^[a-z]"), pairs.Settings.as_json
+    with monkeypatch.context() as old:
+        old.setattr(pairs.Settings, "as_json", lambda self: {k: v for k, v in plain(self).items() if k != "optical"})
+        ask(settings=settings)
+    monkeypatch.setattr(pairs.Settings, "as_json", lambda self: {"optical": None} | plain(self) | {"optical": None})
+    assert not ask(settings=settings).made
+
+
 def test_what_skip_bad_left_out_is_said(ask, raw):
     (raw / "sar" / "a.png").write_bytes(b"")
     ask(skip_bad=True)

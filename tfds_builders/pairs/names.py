@@ -2,7 +2,7 @@
 
 import collections
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from tfds_builders.finding import folded
 
@@ -35,7 +35,7 @@ def without_time(name: str) -> str:
     return name if rest == name else re.sub(r"([-_. ])[-_. ]+", r"\1", rest).strip("-_. ")
 
 
-def same_location(names: Iterable[str]) -> Mapping[str, str]:
+def same_location(names: Iterable[str]) -> dict[str, str]:
     """The names, and what each is without season and date, where that makes several of them one.
 
     Returns:
