@@ -20,6 +20,8 @@ from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.metrics import colour, fidelity, inception, lpips
 from sar2opt_jax.metrics.weights.inception import to_flax
 from sar2opt_jax.metrics.weights.lpips import NETS, load_lpips
+from sar2opt_jax.models.discriminator import Discriminator
+from sar2opt_jax.models.unet import UNet
 from sar2opt_jax.run.stages import STAGES
 from sar2opt_jax.translator import Method, Translator
 from sar2opt_jax.types import Batch, PyTree, make_key
@@ -42,6 +44,7 @@ def config(name: str):
     made = get_base(name="acd", stages=(name,), preset="smoke")
     made.model.widths, made.model.attention, made.model.blocks_per_level = (8, 8), (False, True), 1
     made.model.head_width, made.model.norm_groups = 8, 4
+    made.model.prediction = "v"  # Unlike x_0, its target has the noise in it, and so the dtype of that.
     for baseline in ("pix2pix", "cyclegan"):
         made[baseline].discriminator_widths = (8,)
     return made
@@ -60,6 +63,16 @@ def training_steps() -> dict[str, list[str]]:
         after, metrics = jax.eval_shape(parallel.step, state, parallel.shard(batch), make_key(1))
         found |= {f"{name} before": dtypes(state), f"{name} after": dtypes(after), f"{name} metrics": dtypes(metrics)}
     return found
+
+
+def fresh_networks() -> dict[str, list[str]]:
+    """The dtypes of parameters as Flax makes them; those of the stages come from ``models/init.py``."""
+    unet = UNet(widths=(32,), attention=(True,))
+    networks = {"U-Net": unet, "discriminator": Discriminator(unet=unet)}
+    return {
+        name: dtypes(jax.eval_shape(module.init, make_key(0), *module.input_shapes(image_size=8, sar_channels=1)))
+        for name, module in networks.items()
+    }
 
 
 def translator(kind: str) -> Translator:
@@ -122,4 +135,5 @@ def random_numbers() -> dict[str, dict[str, list]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"dtypes": training_steps() | metrics() if "--dtypes" in sys.argv else {}, **random_numbers()}))
+    all_dtypes = {**training_steps(), **fresh_networks(), **metrics()} if "--dtypes" in sys.argv else {}
+    print(json.dumps({"dtypes": all_dtypes, **random_numbers()}))
