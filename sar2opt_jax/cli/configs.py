@@ -25,9 +25,9 @@ class Loaded(NamedTuple):
 class ConfigParser(flags.ArgumentParser):
     """The parser of a flag ``--config``: it takes names besides files."""
 
-    def parse(self, path: str) -> Any:
+    def parse(self, argument: str) -> Any:
         """Returns the locked config. Raises ValueError as ``load`` does."""
-        config = load(path).config
+        config = load(argument).config
         config.lock()
         return config
 

@@ -94,10 +94,11 @@ def asked(arguments: Sequence[str]) -> bool:
 
 def _leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key in config:
-        if isinstance(config[key], ConfigDict):
-            yield from _leaves(config[key], f"{prefix}{key}.")
+        value = config[key]
+        if isinstance(value, ConfigDict):
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", config[key]
+            yield f"{prefix}{key}", value
 
 
 def _typed(value: Any) -> str:
