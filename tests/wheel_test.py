@@ -17,6 +17,7 @@ SMALL = (
     "--config.model.attention=(False,)",
     "--config.train.save_every_steps=2",
     "--config.train.preview_every_steps=100",
+    "--config.train.validate_every_steps=100",
     "--config.teacher.num_steps=2",
     "--config.distill.num_steps=2",
     "--config.evaluation.original_steps=2",

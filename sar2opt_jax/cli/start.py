@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import app, flags
+from ml_collections import config_flags
 
 from sar2opt_jax.cli import cache, help
 
@@ -76,7 +77,7 @@ def _help(command: Command) -> str:
     config: Any = flags.FLAGS["config"] if "config" in command.shown else None
     if config is None or config.value is None:
         return help.page(command.text, shown)
-    return help.page(command.text, shown, config=config.config_filename, value=config.value)
+    return help.page(command.text, shown, config=config_flags.get_config_filename(config), value=config.value)
 
 
 def _listed(names: Sequence[str]) -> str:
