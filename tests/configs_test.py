@@ -106,3 +106,21 @@ def test_readme_commands_name_what_exists():
     assert {words[1] for words in commands} == set(COMMANDS)
     for words in trained:
         load(*words)
+
+
+def test_discriminator_learns_as_the_student_unless_it_is_told_otherwise():
+    config = load("--config=configs/acd.py:sen12", "--config.distill.optimizer.learning_rate=3e-5")
+    assert config.adversarial.optimizer == config.distill.optimizer
+    assert config.adversarial.optimizer.learning_rate == 3e-5
+    config = load("--config=configs/acd.py:sen12", "--config.adversarial.optimizer.learning_rate=1e-3")
+    assert (config.distill.optimizer.learning_rate, config.adversarial.optimizer.learning_rate) == (8e-6, 1e-3)
+
+
+@pytest.mark.parametrize("preset", ["sen12", "gf3", "simulated", "smoke"])
+def test_options_beyond_the_paper_are_off(preset):
+    config = load(f"--config=configs/acd.py:{preset}")
+    assert (config.model.input_gain, config.data.radar_jitter) == ("none", 0.0)
+    assert (config.distill.sampling_times_share, config.distill.reconstruction_weight) == (0.0, 0.0)
+    judge = config.adversarial
+    assert (judge.discriminator, judge.judged_at, judge.time_weight) == ("unet", "s", "constant")
+    assert config.evaluation.student_gamma == 1.0

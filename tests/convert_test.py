@@ -294,3 +294,22 @@ def test_a_generator_is_refused(tmp_path):
     message = refused(tmp_path / "other", tmp_path / "back")
     assert "is a generator (stage pix2pix); expected one of teacher, distill, adversarial" in message
     assert not (tmp_path / "back").exists()
+
+
+def test_a_network_that_is_shown_another_input_is_refused(tmp_path):
+    command(WEIGHTS, tmp_path / "run", *TINY, "--stage=teacher")
+    export, meta, _ = checkpoint.load_export(tmp_path / "run")
+    assert meta["model"]["input_gain"] == "none"
+    meta = meta | {"model": meta["model"] | {"input_gain": "wiener"}}
+    checkpoint.save_export(tmp_path / "gained", export, meta=meta, step=3)
+    assert "was trained with model.input_gain 'wiener'" in refused(tmp_path / "gained", tmp_path / "folder")
+
+
+def test_a_discriminator_that_is_not_the_papers_is_left_behind(tmp_path, capsys):
+    command(REFERENCE, tmp_path / "run")
+    export, meta, _ = checkpoint.load_export(tmp_path / "run")
+    patches = {"unet": export["unet"], "discriminator": {"conv_0": {"kernel": np.zeros((4, 4, 4, 8), np.float32)}}}
+    checkpoint.save_export(tmp_path / "patches", patches, meta=meta, step=3)
+    command(tmp_path / "patches", tmp_path / "folder")
+    assert "is not the one of the paper, and is left behind" in capsys.readouterr().out
+    assert not (tmp_path / "folder" / "discriminator.safetensors").exists()

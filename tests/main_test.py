@@ -173,6 +173,22 @@ def test_teacher_of_another_network_is_refused(finished, data_dir):
         plan.experiment(config, workdir="runs/never")
 
 
+def test_settings_that_came_later_are_what_earlier_runs_did(finished, data_dir, tmp_path):
+    config = smoke(data_dir)
+    earlier = json.loads((finished / "config.json").read_text())
+    del earlier["model"]["input_gain"], earlier["data"]["radar_jitter"]
+    (tmp_path / "config.json").write_text(json.dumps(earlier))
+    plan.check_workdir(config, tmp_path)
+    with pytest.raises(ValueError, match="belongs to a run with model"):
+        plan.check_workdir(smoke(data_dir, model__input_gain="wiener"), tmp_path)
+
+
+def test_teacher_of_another_input_gain_is_refused(finished, data_dir):
+    config = smoke(data_dir, teacher__export=str(finished), model__input_gain="wiener")
+    with pytest.raises(ValueError, match=r"model.input_gain = none, this config asks for wiener"):
+        plan.experiment(config, workdir="runs/never")
+
+
 def test_workdir_of_another_run_is_refused(finished, data_dir):
     with pytest.raises(ValueError, match="belongs to a run with schedule"):
         plan.experiment(smoke(data_dir, schedule__name="linear"), workdir=str(finished))
@@ -198,6 +214,18 @@ def test_step_counts_and_logging_may_change(finished, data_dir):
         ({"cyclegan__num_steps": 0}, "cyclegan.num_steps must be at least 1; got 0"),
         ({"pix2pix__discriminator_widths": ()}, "at least one number of 1 or more"),
         ({"adversarial__real": "student"}, "known: target, optical"),
+        ({"adversarial__discriminator": "vit"}, "Unknown adversarial.discriminator 'vit'; known: unet, unet_patches"),
+        ({"adversarial__judged_at": "t"}, "Unknown adversarial.judged_at 't'; known: s, clean"),
+        ({"adversarial__time_weight": "log"}, "Unknown adversarial.time_weight 'log'; known: constant, linear"),
+        ({"adversarial__discriminator": "patchgan", "adversarial__discriminator_widths": (8,) * 6}, "at least 96"),
+        ({"model__input_gain": "edm"}, "Unknown model.input_gain 'edm'; known: none, wiener"),
+        ({"distill__sampling_times_share": 1.5}, "sampling_times_share must be 0 to 1; got 1.5"),
+        ({"distill__sampling_steps": (51,)}, "1 to 50 steps"),
+        ({"distill__sampling_steps": ()}, "at least one; got none"),
+        ({"distill__reconstruction_loss": "l2"}, "Unknown distill.reconstruction_loss 'l2'; known: l1, pseudo_huber"),
+        ({"distill__reconstruction_weight": -1.0}, "reconstruction_weight must be at least 0; got -1"),
+        ({"evaluation__student_gamma": 2.0}, "student_gamma must be 0 to 1; got 2"),
+        ({"data__radar_jitter": 1.0}, "radar_jitter must be at least 0 and below 1; got 1"),
         ({"evaluation__teacher_samplers": ("lcm",)}, "known: ddpm, ddim, dpm_solver_pp"),
         ({"evaluation__student_steps": (51,)}, "1 to 50 steps"),
         ({"model__prediction": "eps"}, "zero terminal SNR"),

@@ -48,10 +48,10 @@ def main(arguments: list[str] | None = None) -> None:
             time.sleep(0.5)
             write(options, queue, started)
         for worker in workers:
-            worker.terminate()
+            worker.kill()  # What it found is written; a compilation under way would not be told to stop.
             worker.wait()
         write(options, queue, started)
-        if failed := [worker.returncode for worker in workers if worker.returncode not in (0, -15)]:
+        if failed := [worker.returncode for worker in workers if worker.returncode not in (0, -9)]:
             raise SystemExit(f"{len(failed)} of {len(workers)} processes failed; see above. The rest is written.")
 
 

@@ -52,9 +52,7 @@ def test_files_are_those_of_the_prepared_pairs_in_their_order(opened):
 
 
 def test_other_files_than_the_prepared_ones_are_refused(folders, opened, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"already, from other files than lie in .* --overwrite"
-    ):
+    with pytest.raises(ValueError, match=r"already, from other files than lie in .* --overwrite"):
         pairs.open_pairs(data_dir=folders[0], manual_dir=tmp_path)
 
 

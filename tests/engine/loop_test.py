@@ -269,3 +269,17 @@ def test_loop_runs_outside_the_main_thread(train, tmp_path, undisturbed):
     thread.start()
     thread.join()
     assert_equal(found[0], undisturbed[1])
+
+
+def test_stage_has_its_say_when_it_is_finished(train, linear_stage, tmp_path, caplog, monkeypatch):
+    said = []
+
+    def remark(self, metrics):
+        said.append(metrics)
+        return "it learned next to nothing."
+
+    monkeypatch.setattr(type(linear_stage()), "remark", remark, raising=False)
+    with caplog.at_level(logging.WARNING):
+        train(tmp_path / "run")
+    assert "Stage linear: it learned next to nothing." in caplog.text
+    assert len(said) == 1 and said[0]["loss/linear"] == logged(tmp_path / "run")[-1]["loss/linear"]
