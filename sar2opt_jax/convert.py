@@ -130,7 +130,8 @@ def from_diffusers(files: folder.Files, workdir: Path, *, flags: Mapping[str, An
     with whole_directory(workdir / stage) as place:
         checkpoint.save_export(place / "checkpoints", export, meta=meta, step=0)
     tried = f"try it: python -m sar2opt_jax.translate --model={workdir}"
-    return [*lines, *table, f"Wrote {workdir / stage}; {tried}"]
+    notes = [f"Note: {note}" for note in choices.notes]
+    return [*lines, *table, *notes, f"Wrote {workdir / stage}; {tried}"]
 
 
 def check(meta: Mapping[str, Any]) -> None:
@@ -143,7 +144,7 @@ def check(meta: Mapping[str, Any]) -> None:
 def read_network(path: Path) -> tuple[Mapping[str, Any], str]:
     """The tensors of a network by their names in diffusers, and the types they were stored in."""
     found, kinds = tensors.read(path)
-    return diffusers.without_prefix(found)[0], kinds
+    return diffusers.without_prefix(found, where=str(path))[0], kinds
 
 
 def description(

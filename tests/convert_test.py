@@ -140,6 +140,33 @@ def test_what_a_config_says_is_named_with_its_file(tmp_path, capsys):
     assert said["prediction"].endswith(" x_0  (--prediction)")
 
 
+def test_an_average_in_a_pipeline_is_converted_with_the_scheduler_beside_it(tmp_path, capsys, monkeypatch):
+    """As a training script of diffusers leaves it: EMAModel writes its own settings into the config."""
+    for name in ("unet", "unet_ema"):
+        (tmp_path / "pipe" / name).mkdir(parents=True)
+        shutil.copy(WEIGHTS, tmp_path / "pipe" / name)
+        average = {"decay": 0.9999, "optimization_step": 500, "use_ema_warmup": True} if name == "unet_ema" else {}
+        config = json.loads((REFERENCE / "config.json").read_text()) | average
+        (tmp_path / "pipe" / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / "pipe" / "scheduler").mkdir()
+    found = {"_class_name": "DDPMScheduler", "prediction_type": "v_prediction", "beta_schedule": "linear"}
+    config = found | {"beta_start": 1e-4, "beta_end": 2e-2, "timestep_spacing": "trailing"}
+    (tmp_path / "pipe" / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    command(tmp_path / "pipe", tmp_path / "first")
+    noted = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Note: ")]
+    assert noted == [
+        f"Note: {tmp_path}/pipe/unet_ema has averaged weights too, which were not taken; to take them: "
+        f"--input={tmp_path}/pipe/unet_ema."
+    ]
+    monkeypatch.chdir(tmp_path / "pipe" / "unet_ema")
+    command(".", tmp_path / "second")
+    assert "Note: " not in capsys.readouterr().out
+    for name in ("first", "second"):
+        translator = exports.load_model(tmp_path / name).translator
+        assert (translator.schedule.name, translator.prediction) == ("linear", "v")
+        assert not translator.is_student
+
+
 def test_half_precision_and_a_prefix_are_taken(tmp_path, capsys):
     half = {f"module.{name}": tensor.astype(np.float16) for name, tensor in load_file(WEIGHTS).items()}
     save_file(half, tmp_path / "half.safetensors")
