@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,10 @@ from sar2opt_jax.translator import Method
 
 STAGES = ("teacher", "distill", "adversarial")
 """Those of diffusion models, which is what diffusers can sample."""
+INTERRUPTED_STATUS = 75
+"""Exit status after a signal (EX_TEMPFAIL): run the same command again."""
+NO_PLATFORM = "Unable to initialize backend"
+"""How JAX begins where it is told to use a platform that is not there; the rest says how to tell it otherwise."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,8 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise ValueError(f"{place} is an address; expected a file or folder of this machine.")
         for line in convert(Path(source), Path(target), flags=flags):
             print(line)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    except (ValueError, OSError, MemoryError) as error:
+        sys.exit(f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message.")
+    except RuntimeError as error:
+        if not str(error).startswith(NO_PLATFORM):
+            raise
+        sys.exit(f"RuntimeError: {error}")
+    except KeyboardInterrupt:
+        print(f"Interrupted: {target} was not written. Run the same command again.", file=sys.stderr)
+        sys.exit(INTERRUPTED_STATUS)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -263,4 +275,6 @@ def _cast(kinds: str) -> str:
 
 
 if __name__ == "__main__":
+    # SIGTERM as Ctrl-C: what is half-written is removed on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

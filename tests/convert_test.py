@@ -1,5 +1,8 @@
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -262,6 +265,57 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert "No space left on device" in refused(tmp_path / "run", tmp_path / "new" / "back")
     assert "No space left on device" in refused(REFERENCE, tmp_path / "other")
     assert "No space left on device" in refused(REFERENCE, tmp_path / "run", "--stage=teacher")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError without a message."),
+        (OSError(), "OSError without a message."),
+        (RuntimeError("Unable to initialize backend 'x': it is unknown"), "RuntimeError: Unable to initialize backend"),
+    ],
+)
+def test_an_end_has_one_sentence(tmp_path, monkeypatch, error, said):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save_export", fail)
+    assert refused(REFERENCE, tmp_path / "run").startswith(said)
+
+
+def test_other_errors_keep_their_traceback(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(checkpoint, "save_export", fail)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        command(REFERENCE, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_one_line_and_leaves_nothing(tmp_path, number):
+    """In a process of its own, which signals itself while it writes."""
+    program = f"""
+import os, runpy, sys
+from sar2opt_jax.engine import checkpoint
+
+def interrupted(directory, *_, **__):
+    (directory / "half").parent.mkdir(parents=True)
+    (directory / "half").write_text("half")
+    os.kill(os.getpid(), {int(number)})
+
+checkpoint.save_export = interrupted
+sys.argv = ["convert", "--input={REFERENCE}", "--output={tmp_path / "run"}"]
+runpy.run_module("sar2opt_jax.convert", run_name="__main__")
+"""
+    # Interrupts are ignored where a shell put the tests into the background; a user's are not.
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler){program}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 75, ended.stderr
+    assert ended.stderr.splitlines() == [
+        f"Interrupted: {tmp_path / 'run'} was not written. Run the same command again."
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_inputs_that_are_nothing_of_the_kind_are_refused(tmp_path):
