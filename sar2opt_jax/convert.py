@@ -10,6 +10,7 @@ are copied bit for bit.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,12 @@ from absl import logging
 
 from sar2opt_jax import export, paths
 from sar2opt_jax.cli import cache, start
-from sar2opt_jax.interop import exports, folder, scheduler, tensors
+from sar2opt_jax.interop import exports, folder, scheduler, weight_files
+
+INTERRUPTED_STATUS = 75
+"""Exit status after a signal (EX_TEMPFAIL): run the same command again."""
+NO_PLATFORM = "Unable to initialize backend"
+"""How JAX begins where it is told to use a platform that is not there; the rest says how to tell it otherwise."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,8 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         source, target = paths.local_path(source, "--input"), paths.local_path(target, "--output")
         for line in convert(source, target, flags=flags):
             print(line)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    except (ValueError, OSError, MemoryError) as error:
+        sys.exit(f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message.")
+    except RuntimeError as error:
+        if not str(error).startswith(NO_PLATFORM):
+            raise
+        sys.exit(f"RuntimeError: {error}")
+    except KeyboardInterrupt:
+        print(f"Interrupted: {target} was not written. Run the same command again.", file=sys.stderr)
+        sys.exit(INTERRUPTED_STATUS)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,7 +112,7 @@ def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> lis
         trained = export.load(source, stage=flags["stage"])
     except FileNotFoundError as error:
         folder.refuse_others(source)
-        wanted = f"{folder.WEIGHTS}{tensors.SUFFIX}"
+        wanted = f"{folder.WEIGHTS}{weight_files.SUFFIX}"
         raise FileNotFoundError(f"{source} has no weights of diffusers ({wanted}) either. {error}") from None
     with paths.atomic_directory(target) as directory:
         lines = exports.write(directory, trained, source=source)
@@ -115,6 +128,8 @@ def _positive(text: str) -> int:
 
 def run() -> None:
     """The entry point, of ``sar2opt convert``."""
+    # SIGTERM as Ctrl-C: what is half-written is removed on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cache.enable()
     main()
 

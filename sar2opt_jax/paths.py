@@ -38,7 +38,8 @@ def local_path(text: PathLike, what: str) -> Path:
             f"{what}: {text} is an address; expected a path on this machine (mount a bucket, as launch/tpu_vm.sh does)."
         )
     path = Path(os.path.expanduser(text))
-    if (first := path.parts[0]).startswith("~") and not os.path.lexists(first):
+    first = next(iter(path.parts), "")  # None of the current directory.
+    if first.startswith("~") and not os.path.lexists(first):
         raise ValueError(f"{what}: {text} names the home of a user {first[1:]!r}, who does not exist.")
     return path
 

@@ -1,6 +1,9 @@
 import dataclasses
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -151,6 +154,33 @@ def test_what_a_config_says_is_named_with_its_file(tmp_path, capsys):
     assert said["prediction"].endswith(" x_0  (--prediction)")
 
 
+def test_an_average_in_a_pipeline_is_converted_with_the_scheduler_beside_it(tmp_path, capsys, monkeypatch):
+    """As a training script of diffusers leaves it: EMAModel writes its own settings into the config."""
+    for name in ("unet", "unet_ema"):
+        (tmp_path / "pipe" / name).mkdir(parents=True)
+        shutil.copy(WEIGHTS, tmp_path / "pipe" / name)
+        average = {"decay": 0.9999, "optimization_step": 500, "use_ema_warmup": True} if name == "unet_ema" else {}
+        config = json.loads((REFERENCE / "config.json").read_text()) | average
+        (tmp_path / "pipe" / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / "pipe" / "scheduler").mkdir()
+    found = {"_class_name": "DDPMScheduler", "prediction_type": "v_prediction", "beta_schedule": "linear"}
+    config = found | {"beta_start": 1e-4, "beta_end": 2e-2, "timestep_spacing": "trailing"}
+    (tmp_path / "pipe" / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    command(tmp_path / "pipe", tmp_path / "first")
+    noted = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Note: ")]
+    assert noted == [
+        f"Note: {tmp_path}/pipe/unet_ema has averaged weights too, which were not taken; to take them: "
+        f"--input={tmp_path}/pipe/unet_ema."
+    ]
+    monkeypatch.chdir(tmp_path / "pipe" / "unet_ema")
+    command(".", tmp_path / "second")
+    assert "Note: " not in capsys.readouterr().out
+    for name in ("first", "second"):
+        translator = export.load(tmp_path / name).translator
+        assert (translator.schedule.name, translator.prediction) == ("linear", "v")
+        assert not translator.is_student
+
+
 def test_half_precision_and_a_prefix_are_taken(tmp_path, capsys):
     half = {f"module.{name}": tensor.astype(np.float16) for name, tensor in load_file(WEIGHTS).items()}
     save_file(half, tmp_path / "half.safetensors")
@@ -248,6 +278,57 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert "No space left on device" in refused(REFERENCE, tmp_path / "run", "--stage=teacher")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError without a message."),
+        (OSError(), "OSError without a message."),
+        (RuntimeError("Unable to initialize backend 'x': it is unknown"), "RuntimeError: Unable to initialize backend"),
+    ],
+)
+def test_an_end_has_one_sentence(tmp_path, monkeypatch, error, said):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(networks, "save", fail)
+    assert refused(REFERENCE, tmp_path / "run").startswith(said)
+
+
+def test_other_errors_keep_their_traceback(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(networks, "save", fail)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        command(REFERENCE, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_one_line_and_leaves_nothing(tmp_path, number):
+    """In a process of its own, which signals itself while it writes."""
+    program = f"""
+import os, runpy, sys
+from sar2opt_jax.engine import networks
+
+def interrupted(directory, *_, **__):
+    (directory / "half").parent.mkdir(parents=True)
+    (directory / "half").write_text("half")
+    os.kill(os.getpid(), {int(number)})
+
+networks.save = interrupted
+sys.argv = ["convert", "--input={REFERENCE}", "--output={tmp_path / "run"}"]
+runpy.run_module("sar2opt_jax.convert", run_name="__main__")
+"""
+    # Interrupts are ignored where a shell put the tests into the background; a user's are not.
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler){program}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 75, ended.stderr
+    assert ended.stderr.splitlines() == [
+        f"Interrupted: {tmp_path / 'run'} was not written. Run the same command again."
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_inputs_that_are_nothing_of_the_kind_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "weights.ckpt").write_bytes(b"\x80\x02.")
@@ -298,18 +379,18 @@ def test_a_generator_is_refused(tmp_path):
 
 def test_a_network_that_is_shown_another_input_is_refused(tmp_path):
     command(WEIGHTS, tmp_path / "run", *TINY, "--stage=teacher")
-    export, meta, _ = checkpoint.load_export(tmp_path / "run")
-    assert meta["model"]["input_gain"] == "none"
-    meta = meta | {"model": meta["model"] | {"input_gain": "wiener"}}
-    checkpoint.save_export(tmp_path / "gained", export, meta=meta, step=3)
+    loaded = export.load(tmp_path / "run")
+    assert loaded.description.input_gain == "none"
+    about = dataclasses.replace(loaded.description, input_gain="wiener")
+    export.save(tmp_path / "gained", dataclasses.replace(loaded, description=about))
     assert "was trained with model.input_gain 'wiener'" in refused(tmp_path / "gained", tmp_path / "folder")
 
 
-def test_a_discriminator_that_is_not_the_papers_is_left_behind(tmp_path, capsys):
+def test_a_discriminator_that_is_not_the_papers_is_left_out(tmp_path, capsys):
     command(REFERENCE, tmp_path / "run")
-    export, meta, _ = checkpoint.load_export(tmp_path / "run")
-    patches = {"unet": export["unet"], "discriminator": {"conv_0": {"kernel": np.zeros((4, 4, 4, 8), np.float32)}}}
-    checkpoint.save_export(tmp_path / "patches", patches, meta=meta, step=3)
+    loaded = export.load(tmp_path / "run")
+    patches = {"unet": loaded.params, "discriminator": {"conv_0": {"kernel": np.zeros((4, 4, 4, 8), np.float32)}}}
+    export.save(tmp_path / "patches", dataclasses.replace(loaded, networks=patches))
     command(tmp_path / "patches", tmp_path / "folder")
-    assert "is not the one of the paper, and is left behind" in capsys.readouterr().out
+    assert "is not the paper's and was left out" in capsys.readouterr().out
     assert not (tmp_path / "folder" / "discriminator.safetensors").exists()

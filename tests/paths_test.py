@@ -167,3 +167,7 @@ def test_missing_or_truncated_json_is_read_as_none(content, tmp_path):
     if content is not None:
         path.write_bytes(content)
     assert paths.read_json(path) is None
+
+
+def test_the_current_directory_is_a_path():
+    assert paths.local_path(".", "--input") == Path(".")

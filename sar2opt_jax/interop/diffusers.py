@@ -96,17 +96,29 @@ def from_flax(params: Params) -> dict[str, np.ndarray]:
     }
 
 
-def without_prefix(tensors: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], str]:
+def without_prefix(
+    tensors: Mapping[str, np.ndarray], *, where: str = "The file"
+) -> tuple[Mapping[str, np.ndarray], str]:
     """Takes off what all names begin with, such as the ``module.`` of PyTorch's data parallelism.
 
     Args:
       tensors: by name; the first layer is called ``conv_in``, after the prefix.
+      where: they were found, for messages.
 
     Returns:
       The same tensors, and the prefix, which is empty where they have none in common.
+
+    Raises:
+      ValueError: for more than one network, such as one and its average.
     """
     first = "conv_in.weight"
-    prefix = next((name.removesuffix(first) for name in tensors if name.endswith(f".{first}")), "")
+    prefixes = [name.removesuffix(first) for name in tensors if name == first or name.endswith(f".{first}")]
+    if len(prefixes) > 1:
+        raise ValueError(
+            f"{where} has {len(prefixes)} networks, whose names begin with {' and '.join(map(repr, prefixes[:8]))}; "
+            "expected one: write its tensors, without that beginning, to a file of their own."
+        )
+    prefix = prefixes[0] if prefixes else ""
     if not all(name.startswith(prefix) for name in tensors):
         prefix = ""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, prefix

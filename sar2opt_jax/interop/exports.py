@@ -15,7 +15,7 @@ from sar2opt_jax.description import (
     unnamed_bands,
 )
 from sar2opt_jax.export import Export, parameters_digest
-from sar2opt_jax.interop import architecture, diffusers, folder, scheduler, settings, shapes, tensors
+from sar2opt_jax.interop import architecture, diffusers, folder, scheduler, settings, shapes, tensors, weight_files
 from sar2opt_jax.interop.architecture import Architecture
 
 RANKS = {"teacher": 2, "distill": 3, "adversarial": 4}
@@ -66,7 +66,8 @@ def read(files: folder.Files, *, flags: Mapping[str, Any]) -> tuple[Export, list
         translator.method(num_steps=1)
     except ValueError as error:
         raise ValueError("\n".join([f"{error} These do not fit each other:", *table])) from None
-    return Export(networks=networks, description=about), [*lines, *table]
+    notes = [f"Note: {note}" for note in choices.notes]
+    return Export(networks=networks, description=about), [*lines, *table, *notes]
 
 
 def write(directory: Path, export: Export, *, source: Path) -> list[str]:
@@ -112,7 +113,7 @@ def write(directory: Path, export: Export, *, source: Path) -> list[str]:
     folder.write(directory, config=config, scheduler=sampling, unet=unet, discriminator=discriminator)
     lines = [
         f"Read {source}: stage {about.stage}, step {about.step}, {_count(unet)} parameters.",
-        f"Wrote config.json, {folder.WEIGHTS}{tensors.SUFFIX}, scheduler/ ({sampling['_class_name']})"
+        f"Wrote config.json, {folder.WEIGHTS}{weight_files.SUFFIX}, scheduler/ ({sampling['_class_name']})"
         + (f", {folder.DISCRIMINATOR}." if discriminator is not None else "."),
     ]
     if trained is not None and discriminator is None:
@@ -129,7 +130,7 @@ def write(directory: Path, export: Export, *, source: Path) -> list[str]:
 def _read_network(path: Path) -> tuple[Mapping[str, Any], str]:
     """The tensors of a network by their names in diffusers, and the types they were stored in."""
     stored, kinds = tensors.read(path)
-    return diffusers.without_prefix(stored)[0], kinds
+    return diffusers.without_prefix(stored, where=str(path))[0], kinds
 
 
 def _description(

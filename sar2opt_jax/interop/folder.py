@@ -1,75 +1,103 @@
 """Folders of weights as ``save_pretrained`` of diffusers writes them and ``from_pretrained`` reads them."""
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sar2opt_jax import paths
-from sar2opt_jax.interop import tensors
+from sar2opt_jax.interop import architecture, json_file, pipeline, tensors, weight_files
+from sar2opt_jax.interop.pipeline import SCHEDULER, Pipeline
+from sar2opt_jax.interop.weight_files import WEIGHTS
 
-WEIGHTS = "diffusion_pytorch_model"
-CONFIG = "config.json"
-SCHEDULER = "scheduler_config.json"
-DISCRIMINATOR = f"discriminator{tensors.SUFFIX}"
+CONFIG = architecture.FILE
+DISCRIMINATOR = f"discriminator{weight_files.SUFFIX}"
 """What diffusers knows nothing of, and leaves alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Files:
-    """Where the weights of a network lie, and what describes it; None for what is not there."""
+    """Where the weights of a network are, and what describes it; None for what is missing.
+
+    Attributes:
+      weights: the file, or the index of its parts.
+      config: of the network.
+      scheduler: the nearest config of a scheduler.
+      discriminator: beside the weights.
+      other_schedulers: further configs of schedulers that count for the network; they should not differ.
+      pipelines: which it is a component of.
+      notes: what the user should know of the choice, a sentence each.
+    """
 
     weights: Path
     config: Path | None
     scheduler: Path | None
     discriminator: Path | None
+    other_schedulers: tuple[Path, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def find(path: Path) -> Files | None:
     """Finds the files that belong to ``path``.
 
+    Relative paths and symbolic links are followed: what describes a network may be beside the link, beside the folder
+    that it points to, or beside the file.
+
     Args:
-      path: a folder of one model, or of a pipeline with the model in ``unet``; or a file of weights, which may lie in
-        such a folder or alone.
+      path: a folder of one model, of a pipeline, or of a checkpoint with the model in ``unet`` or another folder; or a
+        file of weights, which may be in such a folder or alone.
 
     Returns:
       None for a folder without weights by diffusers' name.
 
     Raises:
-      ValueError: for a ``config.json`` that is not JSON.
+      ValueError: for JSON that is none, weights of which more than one could be meant, or a pipeline of latents.
     """
-    if path.is_dir():
-        weights = next(filter(None, map(_weights_in, (path, path / "unet"))), None)
-        if weights is None:
-            return None
-    else:
-        weights = path
-    folder = weights.parent
-    schedulers = [folder / "scheduler" / SCHEDULER, folder / SCHEDULER]
-    if folder.name == "unet":  # Of a pipeline, whose scheduler is beside it.
-        schedulers.append(folder.parent / "scheduler" / SCHEDULER)
-    config = _existing(folder / CONFIG)
+    path = Path(os.path.abspath(path))
+    weights, others = (path, []) if not path.is_dir() else weight_files.choose(path)
+    if weights is None:
+        component = pipeline.network_folder(path)
+        weights, others = (None, []) if component is None else weight_files.choose(component)
+    if weights is None:
+        return None
+    homes = list(dict.fromkeys([weights.parent, weights.parent.resolve(), weights.resolve().parent]))
+    notes = [f"{weights.parent} also has {', '.join(file.name for file in others)}; name it to take it."] * bool(others)
+    config = _first(home / CONFIG for home in homes)
+    if config is not None and not _describes_network(config):
+        notes.append(f"{config} describes no network of diffusers, and was not used.")
+        config = None
+    schedulers = [home / place / SCHEDULER for home in homes for place in ("scheduler", "")]
+    pipelines: dict[Path, Pipeline] = {}
+    for home in homes:
+        if not _is_component(home):
+            continue
+        around, files = pipeline.around(home)
+        pipelines |= {} if around is None else {around.index: around}
+        schedulers += files
+        notes += _siblings(home, taken=homes)
+    unique: dict[Path, Path] = {}
+    for file in schedulers:
+        if file.is_file():
+            unique.setdefault(file.resolve(), file)
+    existing = list(unique.values())
     return Files(
         weights=weights,
-        config=config if config is not None and _describes_network(config) else None,
-        scheduler=next(filter(None, map(_existing, schedulers)), None),
-        discriminator=_existing(folder / DISCRIMINATOR),
+        config=config,
+        scheduler=existing[0] if existing else None,
+        discriminator=_first(home / DISCRIMINATOR for home in homes),
+        other_schedulers=tuple(existing[1:]),
+        pipelines=tuple(pipelines.values()),
+        notes=tuple(notes),
     )
 
 
 def refuse_others(folder: Path) -> None:
     """Raises ValueError for a folder that has weights under other names, or as pickles, with the way out."""
-    files = sorted(entry for parent in (folder, folder / "unet") if parent.is_dir() for entry in parent.iterdir())
-    others = [path for path in files if path.suffix == tensors.SUFFIX]
-    if others:
-        raise ValueError(
-            f"{folder} has no {WEIGHTS}{tensors.SUFFIX}; "
-            f"to take one of these files, name it itself: {', '.join(map(str, others))}."
-        )
-    for path in files:
-        tensors.refuse_pickle(path)
+    weight_files.refuse_others((folder, folder / "unet"), where=folder)
 
 
 def write(
@@ -91,20 +119,31 @@ def write(
     """
     paths.write_json(folder / CONFIG, config, sort_keys=True)
     paths.write_json(folder / "scheduler" / SCHEDULER, scheduler, sort_keys=True)
-    tensors.write(folder / f"{WEIGHTS}{tensors.SUFFIX}", unet)
+    tensors.write(folder / f"{WEIGHTS}{weight_files.SUFFIX}", unet)
     if discriminator is not None:
         tensors.write(folder / DISCRIMINATOR, discriminator)
 
 
-def _weights_in(folder: Path) -> Path | None:
-    names = (f"{WEIGHTS}{suffix}" for suffix in (tensors.SUFFIX, tensors.INDEX_SUFFIX))
-    return next(filter(None, (_existing(folder / name) for name in names)), None)
+def _is_component(home: Path) -> bool:
+    """Whether a folder is one of a network, which may be a part of a pipeline, and not just where a file lies."""
+    return weight_files.has_any(home) or ((home / CONFIG).is_file() and _describes_network(home / CONFIG))
 
 
-def _describes_network(path: Path) -> bool:
-    """Whether a ``config.json`` is diffusers': training runs of this package, and others, have files of that name."""
-    return not {"_class_name", "block_out_channels"}.isdisjoint(tensors.read_json(path))
+def _describes_network(config: Path) -> bool:
+    return architecture.describes_network(json_file.read(config), where=str(config))
 
 
-def _existing(path: Path) -> Path | None:
-    return path if path.is_file() else None
+def _siblings(home: Path, *, taken: Sequence[Path]) -> list[str]:
+    """Sentences on other networks beside the one that is taken; whoever takes an average knows of what it is one."""
+    averaged = any(map(pipeline.is_averaged, taken))
+    beside = [sibling for sibling in pipeline.siblings(home) if sibling.resolve() not in taken]
+    return [
+        f"{sibling} has {'averaged ' * pipeline.is_averaged(sibling)}weights too, which were not taken; to take them: "
+        f"--input={sibling}."
+        for sibling in beside
+        if not averaged or pipeline.is_averaged(sibling)
+    ]
+
+
+def _first(candidates: Iterable[Path]) -> Path | None:
+    return next((path for path in candidates if path.is_file()), None)

@@ -26,7 +26,8 @@ def from_shapes(shapes: Shapes, *, head_width: int, norm_groups: int, where: str
 
     def size(name: str, axis: int) -> int:
         if len(shape := shapes.get(name, ())) != 4:
-            what = f"is {shape}" if name in shapes else f"is missing; there: {', '.join(list(shapes)[:3]) or 'nothing'}"
+            there = _alike(name, shapes) or f"; there: {', '.join(list(shapes)[:3]) or 'nothing'}"
+            what = f"is {shape}" if name in shapes else f"is missing{there}"
             raise ValueError(f"{where}: a UNet2DModel has a convolution {name}, which here {what}.")
         return shape[axis]
 
@@ -37,9 +38,11 @@ def from_shapes(shapes: Shapes, *, head_width: int, norm_groups: int, where: str
             "an image and its SAR channels."
         )
 
+    names = [name.split(".") for name in shapes]
+    prefixes = {".".join(parts[:end]) for parts in names for end in (2, 4)}  # down_blocks.0, down_blocks.0.resnets.0
+
     def count(part: str) -> int:
-        parts = (f"{part}.{i}." for i in itertools.count())
-        return next(i for i, prefix in enumerate(parts) if not any(name.startswith(prefix) for name in shapes))
+        return next(i for i in itertools.count() if f"{part}.{i}" not in prefixes)
 
     levels = max(count("down_blocks"), 1)
     return Architecture(
@@ -99,12 +102,24 @@ def check_shapes(shapes: Shapes, expected: Shapes, *, where: str) -> None:
     for name, shape in expected.items():
         given = names.pop(our_name(name), None)
         if given is None:
-            raise ValueError(f"{where}: tensor {name} is missing; expected it with shape {shape}.")
+            raise ValueError(
+                f"{where}: tensor {name} is missing; expected it with shape {shape}{_alike(name, shapes)}."
+            )
         if tuple(shapes[given]) != shape:
             raise ValueError(f"{where}: tensor {given} has shape {tuple(shapes[given])}; expected {shape}.")
     if names:
         name = next(iter(names.values()))
         raise ValueError(f"{where}: tensor {name} {tuple(shapes[name])} belongs to no layer that this network has.")
+
+
+def _alike(name: str, found: Shapes) -> str:
+    """What to do where a tensor is there after a beginning of its name that not all have."""
+    other = next((other for other in found if other.endswith(f".{name}")), None)
+    prefix = (other or "").removesuffix(name)
+    beside = next((other for other in found if not other.startswith(prefix)), None)
+    if other is None or beside is None:
+        return ""
+    return f"; there are {other} and, beside its network, {beside}: write the network alone to a file of its own"
 
 
 def _encoder(architecture: Architecture) -> tuple[dict[str, Shape], list[int]]:

@@ -98,7 +98,7 @@ class UNet(nn.Module):
     """Predicts ``eps``, ``v`` or ``x_0`` from a noisy image, its time and the SAR image beside it.
 
     Attributes:
-      widths: channels of each level, finest first; multiples of ``norm_groups`` and of ``head_width``.
+      widths: channels of each level, finest first; multiples of ``norm_groups``, with attention of ``head_width`` too.
       blocks_per_level: residual blocks of a level on the way down; on the way up there is one more.
       attention: for each level, whether its residual blocks are followed by self-attention; the middle always has it.
       head_width: channels of an attention head.
@@ -122,9 +122,13 @@ class UNet(nn.Module):
 
     def __post_init__(self) -> None:
         widths = tuple(self.widths)
-        for name, divisor in (("norm_groups", self.norm_groups), ("head_width", self.head_width)):
-            if not widths or divisor < 1 or any(width < 1 or width % divisor for width in widths):
-                raise ValueError(f"widths {widths} must all be multiples of {name} ({divisor}), one a level.")
+        attended = (*(width for width, has in zip(widths, self.attention, strict=False) if has), *widths[-1:])
+        for name, divisor, divided, where in (
+            ("norm_groups", self.norm_groups, widths, "one a level"),
+            ("head_width", self.head_width, attended, "where there is attention"),
+        ):
+            if not widths or divisor < 1 or any(width < 1 or width % divisor for width in divided):
+                raise ValueError(f"widths {widths} must all be multiples of {name} ({divisor}), {where}.")
         if len(self.attention) != len(self.widths):
             raise ValueError(
                 f"attention {tuple(self.attention)} must say yes or no for each level: "

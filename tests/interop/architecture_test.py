@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -41,6 +42,40 @@ def test_settings_that_say_again_what_follows_are_taken():
     assert architecture.from_config(reference() | again, where="FILE") == TINY
 
 
+def test_what_an_average_writes_into_the_config_is_passed_over():
+    average = {
+        "decay": 0.9999,
+        "min_decay": 0.0,
+        "optimization_step": 500,
+        "update_after_step": 0,
+        "use_ema_warmup": True,
+        "inv_gamma": 1.0,
+        "power": 0.75,
+    }
+    assert architecture.from_config(reference() | average, where="FILE") == TINY
+    assert architecture.notes(reference() | average | {"_name_or_path": "a/b"}, where="FILE") == []
+
+
+def test_one_head_a_layer_is_a_head_of_all_its_channels():
+    found = architecture.from_config(reference() | {"attention_head_dim": None}, where="FILE")
+    assert found == dataclasses.replace(TINY, head_width=8)
+
+
+def test_unknown_settings_without_a_value_are_passed_over_and_said():
+    config = reference() | {"auto_map": None, "new_setting": None}
+    assert architecture.from_config(config, where="FILE") == TINY
+    assert architecture.notes(config, where="FILE") == [
+        "FILE has auto_map, new_setting without a value, which diffusers 0.42.1 does not know: passed over."
+    ]
+
+
+def test_a_config_of_something_else_is_told_and_a_wrapped_one_refused():
+    assert architecture.describes_network(reference(), where="FILE")
+    assert not architecture.describes_network({"stages": ["teacher"], "model": {"widths": [4]}}, where="FILE")
+    with pytest.raises(ValueError, match=r"^FILE has the network's settings inside 'unet'; expected"):
+        architecture.describes_network({"unet": reference()}, where="FILE")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -66,7 +101,20 @@ def test_settings_that_say_again_what_follows_are_taken():
         ({"cross_attention_dim": 768}, "cross_attention_dim = 768; expected no such setting"),
         ({"in_channels": 3}, "in_channels = 3; expected more than 3"),
         ({"out_channels": 6}, "out_channels = 6; expected 3"),
-        ({"attention_head_dim": None}, "attention_head_dim = None; expected a number above zero"),
+        ({"attention_head_dim": 0}, "attention_head_dim = 0; expected a number above zero"),
+        (
+            {
+                "attention_head_dim": None,
+                "down_block_types": ["AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
+                "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D"],
+            },
+            "attention_head_dim = None; expected a number, for layers with attention have 4 and 8 channels here",
+        ),
+        ({"layers_per_block": 10**9}, "layers_per_block = 1000000000; expected a number above zero and at most 64"),
+        ({"in_channels": 10**9}, "in_channels = 1000000000; expected a number above zero and at most 65536"),
+        ({"block_out_channels": [8] * 10**5}, r"block_out_channels = \[8, 8, .*\.\.\.; expected at most 16 levels"),
+        ({"down_block_types": [["x"], "DownBlock2D", "x"]}, r"down_block_types\[0\] = \['x'\]; expected DownBlock2D"),
+        ({"_class_name": "MyUNet"}, ".*of a subclass that changes nothing, write UNet2DModel there"),
         ({"layers_per_block": True}, "layers_per_block = True; expected a number above zero"),
         ({"block_out_channels": [4, 0]}, r"block_out_channels = \[4, 0\]; expected one number above zero a level"),
         ({"block_out_channels": [4, 8]}, "down_block_types = .*; expected a list of 2 types"),

@@ -99,3 +99,10 @@ def test_a_prefix_is_taken_off_where_all_have_it():
         assert found.keys() == tensors.keys()
     mixed = {"module.conv_in.weight": np.zeros(1), "other": np.zeros(2)}
     assert diffusers.without_prefix(mixed) == (mixed, "")
+
+
+@pytest.mark.parametrize("prefixes", [("online_model.", "ema_model."), ("", "ema.")])
+def test_several_networks_in_a_file_are_refused(prefixes):
+    tensors = {f"{prefix}{name}": np.zeros(1) for prefix in prefixes for name in ("conv_in.weight", "conv_in.bias")}
+    with pytest.raises(ValueError, match=r"^FILE has 2 networks, whose names begin with '.*' and '.*'; expected one"):
+        diffusers.without_prefix(tensors, where="FILE")

@@ -121,3 +121,12 @@ def test_old_names_fit():
     found = {name.replace("to_out.0", "proj_attn").replace("to_q", "query"): shape for name, shape in expected.items()}
     assert found.keys() != expected.keys()
     shapes.check_shapes(found, expected, where="FILE")
+
+
+def test_a_network_beside_something_else_is_told():
+    found = {"ema_model.conv_in.weight": (4, 4, 3, 3), "step": (1,)}
+    message = "there are ema_model.conv_in.weight and, beside its network, step: write the network alone to a file"
+    with pytest.raises(ValueError, match=f"^FILE: .*conv_in.weight, which here is missing; {message}"):
+        shapes.from_shapes(found, head_width=4, norm_groups=2, where="FILE")
+    with pytest.raises(ValueError, match=f"^FILE: tensor conv_in.weight is missing; .*; {message}"):
+        shapes.check_shapes(found, {"conv_in.weight": (4, 4, 3, 3)}, where="FILE")

@@ -120,6 +120,10 @@ def test_image_size_that_does_not_halve_is_refused():
         ({"norm_groups": 24}, r"widths \(32, 64\) must all be multiples of norm_groups \(24\)"),
         ({"widths": ()}, r"widths \(\) must all be multiples of norm_groups"),
         ({"head_width": 12}, r"widths \(32, 64\) must all be multiples of head_width \(12\)"),
+        (
+            {"head_width": 64, "attention": (True, False)},
+            r"widths \(32, 64\) must all be multiples of head_width \(64\), where there is attention",
+        ),
         ({"attention": (True,)}, r"attention \(True,\) .* it has 1 entries, widths has 2"),
         ({"blocks_per_level": 0}, r"blocks_per_level must be at least 1; got 0"),
         ({"dtype": jnp.float16}, r"dtype must be float32 or bfloat16; got float16"),
@@ -128,6 +132,11 @@ def test_image_size_that_does_not_halve_is_refused():
 def test_settings_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         UNet(**({"widths": (32, 64), "attention": (False, True)} | settings))
+
+
+def test_a_head_may_be_wider_than_levels_without_attention():
+    one_head = UNet(widths=(32, 64), attention=(False, True), head_width=64)
+    assert shapes(one_head) == shapes(UNet(widths=(32, 64), attention=(False, True)))
 
 
 def test_init_fills_by_fan_in_and_is_repeatable():
