@@ -26,7 +26,7 @@ Params = Mapping[str, Any]
 """Parameters of one network: a nested mapping of arrays."""
 Networks = dict[str, Params]
 """What a stage hands on: ``{"unet": ...}``, an adversarial stage adds ``"discriminator"``."""
-Export = Networks
+
 Metrics = dict[str, Array]
 """Scalars by name, such as ``loss/generator``."""
 
@@ -73,7 +73,7 @@ class Stage(Protocol[StateT]):
     check for non-finite gradients stand between them once, for all stages (``engine/parallel.py``).
     """
 
-    def init(self, rng: Array, export: Export | None) -> StateT:
+    def init(self, rng: Array, export: Networks | None) -> StateT:
         """The state before the first step, started from the export of the stage before."""
         ...
 
@@ -85,7 +85,7 @@ class Stage(Protocol[StateT]):
         """One optimiser step, with gradients averaged over the whole batch."""
         ...
 
-    def export(self, state: StateT) -> Export:
+    def export(self, state: StateT) -> Networks:
         """What the next stage, evaluation and translation load."""
         ...
 

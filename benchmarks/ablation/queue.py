@@ -12,7 +12,7 @@ import numpy as np
 from flax import traverse_util
 
 from benchmarks.ablation.variants import VARIANTS
-from sar2opt_jax.types import Export
+from sar2opt_jax.types import Networks
 
 
 class Queue:
@@ -49,14 +49,14 @@ class Queue:
         """Says that every seed's export of a variant is there."""
         self._path(name, "done").touch()
 
-    def save(self, name: str, seed: int, export: Export) -> None:
+    def save(self, name: str, seed: int, export: Networks) -> None:
         """Keeps what students start from."""
         flat = traverse_util.flatten_dict(jax.device_get(export), sep="/")
         temporary = self._path(name, f"{seed}.part.npz")
         np.savez(temporary, **{key: np.asarray(value) for key, value in flat.items()})
         os.replace(temporary, self._path(name, f"{seed}.npz"))
 
-    def load(self, name: str, seed: int) -> Export:
+    def load(self, name: str, seed: int) -> Networks:
         """What was saved; raises FileNotFoundError where that seed was not trained."""
         with np.load(self._path(name, f"{seed}.npz")) as file:
             return traverse_util.unflatten_dict({key: file[key] for key in file.files}, sep="/")

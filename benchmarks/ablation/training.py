@@ -15,7 +15,7 @@ from benchmarks.ablation.pairs import Pairs, Views
 from benchmarks.ablation.variants import STEPS_A_CALL
 from sar2opt_jax.run.optimizers import Config, adamw
 from sar2opt_jax.run.stages import STAGES
-from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Networks, PyTree, Stage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Trained:
       curve: means of the metrics over each call, with the step that it ended at.
     """
 
-    export: Export
+    export: Networks
     steps: int
     seconds: float
     compile_seconds: float
@@ -57,7 +57,7 @@ class Trainer:
         self._call: Callable[..., tuple[PyTree, PyTree]] = jax.jit(self._steps, donate_argnums=0)
         self.compile_seconds: float | None = None
 
-    def prepare(self, export: Export | None = None) -> None:
+    def prepare(self, export: Networks | None = None) -> None:
         """Compiles the steps, for an export of these shapes to start from."""
         started = time.perf_counter()
         views, init_rng, rng = self._views(0, self.steps_a_call), *jax.random.split(jax.random.key(0))
@@ -65,12 +65,12 @@ class Trainer:
         self._call = jax.jit(self._steps, donate_argnums=0).lower(*arguments).compile()
         self.compile_seconds = time.perf_counter() - started
 
-    def seconds_a_step(self, export: Export | None = None) -> float:
+    def seconds_a_step(self, export: Networks | None = None) -> float:
         """Measured on a state that is thrown away; the second of two calls."""
         return self.run(seed=0, export=export, steps=2 * self.steps_a_call).seconds / (2 * self.steps_a_call)
 
     def run(
-        self, *, seed: int, export: Export | None = None, deadline: float = float("inf"), steps: int | None = None
+        self, *, seed: int, export: Networks | None = None, deadline: float = float("inf"), steps: int | None = None
     ) -> Trained:
         """Trains with a seed.
 

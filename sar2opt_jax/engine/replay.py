@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel, gradient_norms
-from sar2opt_jax.types import Array, Batch, Export, PyTree, Stage
+from sar2opt_jax.types import Array, Batch, Networks, PyTree, Stage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Replayed:
     batch: Batch
     metrics: dict[str, float]
     examples: list[dict[str, float]]
-    export: Export
+    export: Networks
 
     @property
     def suspects(self) -> list[int]:

@@ -12,7 +12,7 @@ from sar2opt_jax.diffusion.losses import ADVERSARIAL
 from sar2opt_jax.stages import network, verdicts
 from sar2opt_jax.stages.distill import Distillation, Pair
 from sar2opt_jax.stages.network import Network
-from sar2opt_jax.types import Array, Batch, Export, Metrics, Params
+from sar2opt_jax.types import Array, Batch, Metrics, Networks, Params
 
 REAL = ("target", "optical")
 JUDGED_AT = ("s", "clean")
@@ -68,7 +68,7 @@ class Adversarial(Distillation):
         """The discriminator's own, or the student's."""
         return self.discriminator_optimizer or self.optimizer
 
-    def init(self, rng: Array, export: Export | None) -> AdversarialState:
+    def init(self, rng: Array, export: Networks | None) -> AdversarialState:
         """Student and target start as copies of the teacher in ``export``, the discriminator from its encoder."""
         student, target, teacher = self.start(export)
         discriminator = Network.create(network.copy(self.init_discriminator(rng, teacher)), self.critics_optimizer)
@@ -131,7 +131,7 @@ class Adversarial(Distillation):
         discriminator = state.discriminator.update(grads["discriminator"], self.critics_optimizer)
         return state._replace(step=state.step + 1, student=student, target=target, discriminator=discriminator)
 
-    def export(self, state: AdversarialState) -> Export:
+    def export(self, state: AdversarialState) -> Networks:
         """The student (or its target), and the discriminator."""
         return self.exported(state.student, state.target) | {"discriminator": state.discriminator.params}
 

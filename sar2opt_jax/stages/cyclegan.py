@@ -12,7 +12,7 @@ from sar2opt_jax.diffusion import losses
 from sar2opt_jax.stages import patches, verdicts
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.stages.patches import PatchDiscriminator
-from sar2opt_jax.types import Array, Batch, Export, Generator, Metrics, Params
+from sar2opt_jax.types import Array, Batch, Generator, Metrics, Networks, Params
 
 
 class CycleGANState(NamedTuple):
@@ -65,7 +65,7 @@ class CycleGAN:
     loss: str = "least_squares"
     cycle_weight: float = 10.0
 
-    def init(self, rng: Array, export: Export | None = None) -> CycleGANState:
+    def init(self, rng: Array, export: Networks | None = None) -> CycleGANState:
         """Fresh parameters, whatever there is to start from: a baseline owes nothing to the other stages."""
         del export
         makers = (self.init_params, self.init_backward, self.init_discriminator, self.init_sar_discriminator)
@@ -111,7 +111,7 @@ class CycleGAN:
         updated = {name: getattr(state, name).update(grads[name], self.optimizer) for name in NETWORKS}
         return CycleGANState(step=state.step + 1, **updated)
 
-    def export(self, state: CycleGANState) -> Export:
+    def export(self, state: CycleGANState) -> Networks:
         """The generator from radar to optical, the way back, and the discriminator of optical images."""
         return {
             "unet": state.generator.params,

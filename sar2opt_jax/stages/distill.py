@@ -13,7 +13,7 @@ from sar2opt_jax.diffusion.samplers import ddim_step
 from sar2opt_jax.diffusion.schedule import Schedule
 from sar2opt_jax.stages import network
 from sar2opt_jax.stages.network import Network
-from sar2opt_jax.types import Array, Batch, Denoiser, Export, Metrics, Model, Params
+from sar2opt_jax.types import Array, Batch, Denoiser, Metrics, Model, Networks, Params
 
 
 class Pair(NamedTuple):
@@ -64,7 +64,7 @@ class Distillation:
     reconstruction_weight: float = 0.0
     reconstruction_loss: str = "l1"
 
-    def start(self, export: Export | None) -> tuple[Network, Params, Params]:
+    def start(self, export: Networks | None) -> tuple[Network, Params, Params]:
         """Student, target and teacher before the first step: copies of the teacher in ``export``.
 
         Raises:
@@ -150,7 +150,7 @@ class Distillation:
         student = student.update(grads, self.optimizer)
         return student, network.moving_average(target, student.params, self.target_decay)
 
-    def exported(self, student: Network, target: Params) -> Export:
+    def exported(self, student: Network, target: Params) -> Networks:
         """The student, or its target where the settings say so."""
         return {"unet": target if self.export_target else student.params}
 
@@ -168,7 +168,7 @@ class DistillState(NamedTuple):
 class Distill(Distillation):
     """Consistency distillation alone: the student descends L_CD."""
 
-    def init(self, rng: Array, export: Export | None) -> DistillState:
+    def init(self, rng: Array, export: Networks | None) -> DistillState:
         """Student and target start as copies of the teacher in ``export``."""
         del rng  # Nothing is drawn.
         return DistillState(jnp.int32(0), *self.start(export))
@@ -186,6 +186,6 @@ class Distill(Distillation):
         student, target = self.descend(state.student, state.target, grads["student"])
         return state._replace(step=state.step + 1, student=student, target=target)
 
-    def export(self, state: DistillState) -> Export:
+    def export(self, state: DistillState) -> Networks:
         """The student, or its target where the settings say so."""
         return self.exported(state.student, state.target)

@@ -12,7 +12,7 @@ from sar2opt_jax.diffusion import losses
 from sar2opt_jax.stages import patches, verdicts
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.stages.patches import PatchDiscriminator
-from sar2opt_jax.types import Array, Batch, Export, Generator, Metrics, Params
+from sar2opt_jax.types import Array, Batch, Generator, Metrics, Networks, Params
 
 
 class Pix2PixState(NamedTuple):
@@ -51,7 +51,7 @@ class Pix2Pix:
     l1_weight: float = 100.0
     adversarial_weight: float = 1.0
 
-    def init(self, rng: Array, export: Export | None = None) -> Pix2PixState:
+    def init(self, rng: Array, export: Networks | None = None) -> Pix2PixState:
         """Fresh parameters, whatever there is to start from: a baseline owes nothing to the other stages."""
         del export
         generator_rng, discriminator_rng = jax.random.split(rng)
@@ -94,7 +94,7 @@ class Pix2Pix:
             discriminator=state.discriminator.update(grads["discriminator"], self.optimizer),
         )
 
-    def export(self, state: Pix2PixState) -> Export:
+    def export(self, state: Pix2PixState) -> Networks:
         """The generator, and the discriminator."""
         return {"unet": state.generator.params, "discriminator": state.discriminator.params}
 

@@ -12,7 +12,7 @@ from sar2opt_jax.diffusion import losses
 from sar2opt_jax.diffusion.schedule import Schedule
 from sar2opt_jax.stages import network
 from sar2opt_jax.stages.network import Network
-from sar2opt_jax.types import Array, Batch, Export, Metrics, Model, Params
+from sar2opt_jax.types import Array, Batch, Metrics, Model, Networks, Params
 
 
 class TeacherState(NamedTuple):
@@ -58,7 +58,7 @@ class Teacher:
     input_perturbation: float = 0.0
     max_ema_decay: float = 0.9999
 
-    def init(self, rng: Array, export: Export | None = None) -> TeacherState:
+    def init(self, rng: Array, export: Networks | None = None) -> TeacherState:
         """Fresh parameters, or those of ``export`` to go on from."""
         params = self.init_params(rng) if export is None else network.copy(export["unet"])
         unet = Network.create(params, self.optimizer)
@@ -105,6 +105,6 @@ class Teacher:
         ema = network.moving_average(state.ema, unet.params, decay)
         return TeacherState(step=state.step + 1, unet=unet, ema=ema)
 
-    def export(self, state: TeacherState) -> Export:
+    def export(self, state: TeacherState) -> Networks:
         """The moving average."""
         return {"unet": state.ema}
