@@ -1,6 +1,7 @@
 """The Python interface, with networks that are a formula."""
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -19,6 +20,7 @@ from sar2opt_jax.translator import Translator
 from sar2opt_jax.types import make_key
 from tfds_builders import pairs
 
+DIFFUSERS_FOLDER = Path(__file__).parent / "interop" / "reference"
 GREY = ImageFormat(bands=("VV",))
 DB = ImageFormat(bands=("VV", "VH"), quantity="dB", limits=((-25.0, 0.0), (-32.5, 0.0)), dtype="float32")
 
@@ -184,6 +186,12 @@ def test_a_workdir_is_loaded_and_translates(workdir):
     assert loaded.description.radar == DB
     optical = loaded(np.full((9, 10, 2), -12.0, np.float32), steps=2)
     assert optical.shape == (9, 10, 3) and optical.dtype == np.uint8
+
+
+def test_a_folder_of_diffusers_is_loaded_and_translates():
+    loaded = sar2opt_jax.load(DIFFUSERS_FOLDER)
+    assert (loaded.description.kind, loaded.description.radar.bands) == ("student", ("band 1",))
+    assert loaded(random_levels(16, 20), steps=1).shape == (16, 20, 3)
 
 
 def test_nothing_to_load_is_said(tmp_path):

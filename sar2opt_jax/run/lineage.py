@@ -123,8 +123,9 @@ def check_stages(workdir: Path, stages: tuple[str, ...]) -> None:
     """Raises ValueError where a workdir has checkpoints of stages that a run does not have."""
     if not workdir.is_dir():
         return
-    present = [entry.name for entry in sorted(workdir.iterdir()) if _newest_description(entry) is not None]
-    present = [name for name in present if ".stale-" not in name]
+    described = {entry.name: _newest_description(entry) for entry in sorted(workdir.iterdir())}
+    # A stage that was set aside, or moved away by hand, has another name than its description says.
+    present = [name for name, about in described.items() if about is not None and about.stage == name]
     if others := [name for name in present if name not in stages]:
         raise ValueError(
             f"The workdir {workdir} belongs to a run with stages = {present}; this config has {list(stages)}, without "

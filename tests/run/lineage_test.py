@@ -151,6 +151,8 @@ def test_a_workdir_with_other_stages_is_refused(tmp_path):
         lineage.check_stages(tmp_path, ("teacher", "adversarial"))
     lineage.set_aside(tmp_path, "distill")
     lineage.check_stages(tmp_path, ("teacher", "adversarial"))
+    (tmp_path / "distill.stale-1").rename(tmp_path / "of_last_week")
+    lineage.check_stages(tmp_path, ("teacher", "adversarial"))
 
 
 def test_setting_a_stage_aside_loses_nothing(tmp_path):
