@@ -130,7 +130,7 @@ def suspects(values: np.ndarray) -> tuple[float, ...]:
 
     They fill a stretch of an edge: a quarter of it for numbers of more than 8 bits, of which neighbours are never all
     equal; the whole edge for 8 bits, where dark water or a bright roof can fill a part. Or, for more than 8 bits, they
-    are the lowest or highest value, and more than a hundredth of all.
+    are the lowest or highest value (of whole numbers the type's highest), and more than a hundredth of all.
 
     Args:
         values: [height, width, band], masked where there is no value.
@@ -144,7 +144,9 @@ def suspects(values: np.ndarray) -> tuple[float, ...]:
             found.update(_runs(edge, least=least))
         inside = np.ma.compressed(image)
         if not eight_bits and len(inside):
-            extremes = (inside.min(), inside.max())
+            # Whole numbers are frequent at their highest where a sensor is saturated, unless it is the type's highest.
+            highest = inside.max() if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+            extremes = (inside.min(), highest)
             found.update(float(x) for x in extremes if (inside == x).sum() > max(_FREQUENT * len(inside), _MIN_RUN))
     return tuple(sorted(found))
 

@@ -76,6 +76,11 @@ def test_hole_inside_is_suspect_where_it_is_the_lowest_or_highest_value():
         image = noise()
         image[20:30, 20:30] = value
         assert values.suspects(image) == (value,)
+    image = noise(np.uint16)
+    image[20:30, 20:30] = 4095  # A saturated sensor.
+    assert values.suspects(image) == ()
+    image[20:30, 20:30] = 65535
+    assert values.suspects(image) == (65535,)
     image = noise()
     image[20:23, 20:23] = 0  # Nine pixels are nothing.
     assert values.suspects(image) == ()
