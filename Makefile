@@ -125,8 +125,8 @@ lowest:  ## installs the oldest releases that pyproject.toml allows, on Python 3
 	$(OLDEST) -m pip --python $(LOWEST)/bin/python --disable-pip-version-check install --quiet --progress-bar off \
 	  -c $(LOWEST)/lowest.txt -e '.[fast,lpips]' pip hatchling pytest pytest-xdist
 	@$(LOWEST)/bin/python -m pytest -n 2 -o filterwarnings=default tests/cli tests/data tests/engine/checkpoint_test.py \
-	  tests/export_test.py tests/inference_test.py tests/interop tests/main_test.py tests/models tests/report/report_test.py \
-	  tests/stages tests/tfds_builders
+	  tests/export_test.py tests/inference_test.py tests/interop tests/models tests/report/report_test.py \
+	  tests/stages tests/tfds_builders tests/wheel_test.py
 
 .PHONY: clean
 clean:  ## removes the environments and caches; runs/ stays

@@ -2,7 +2,10 @@
 
 import logging
 import os
+import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -11,6 +14,9 @@ SETTINGS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,  # JAX leaves out what compiles within a second
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
+
+UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '([\w.<>-]+)'")
+"""JAX's warning of an entry that it cannot read, with the name of the function, by which the entry's begins."""
 
 
 def default() -> Path:
@@ -28,13 +34,15 @@ def enable() -> None:
     """Turns the cache on, before anything is compiled; what the environment sets for JAX takes precedence.
 
     Several processes share it: JAX compiles anew where an entry is missing or cannot be read, such as one that another
-    process is writing. A folder that cannot be written is a warning; commands work without a cache.
+    process is writing. What a full disk or a kill left half-written is removed, so that it is compiled anew once only.
+    A folder that cannot be written is a warning; commands work without a cache.
     """
     import jax  # Here, so that --help does not wait for it.
 
     for name, value in SETTINGS.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)
+    _remove_unreadable()
     if VARIABLE in os.environ:
         return
     try:
@@ -46,3 +54,20 @@ def enable() -> None:
         logger.warning("No compilation cache, every start compiles anew: %s %s names another folder.", error, VARIABLE)
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
+
+
+def _remove_unreadable() -> None:
+    """Removes an entry when JAX warns that it cannot be read: JAX itself never replaces one."""
+    import jax
+
+    show = warnings.showwarning
+
+    def remove(message: Warning | str, *details: Any, **options: Any) -> None:
+        unreadable, directory = UNREADABLE.match(str(message)), jax.config.jax_compilation_cache_dir
+        if unreadable is None or directory is None:
+            show(message, *details, **options)
+            return
+        for entry in Path(directory).glob(f"{unreadable[1]}-*"):
+            entry.unlink(missing_ok=True)  # Those of other shapes under the same name are written again as well.
+
+    warnings.showwarning = remove

@@ -60,11 +60,13 @@ def test_processes_share_a_folder(env):
     assert run(env)[3] == 0
 
 
-def test_damaged_entry_is_compiled_anew(env):
-    folder = Path(run(env)[1])
-    for entry in folder.iterdir():
+def test_half_written_entry_is_compiled_anew_once(env):
+    _, folder, _, misses, _ = run(env)
+    for entry in Path(folder).iterdir():
         entry.write_bytes(entry.read_bytes()[:-9])
-    assert run(env)[2] == 0
+    _, _, hits, _, said = run(env)
+    assert hits == 0 and said == ""
+    assert run(env)[2:4] == (misses, 0)
 
 
 def test_folder_that_cannot_be_made_is_a_warning(env, tmp_path):
