@@ -100,7 +100,7 @@ def _paper() -> Config:
     config.adversarial.loss = "non_saturating"  # non_saturating | hinge | wasserstein | least_squares
     config.adversarial.weight = 1.0
     config.adversarial.real = "target"  # target | optical
-    config.adversarial.discriminator = "unet"  # unet (one logit) | unet_patches (a logit a place) | patchgan
+    config.adversarial.discriminator = "unet"  # unet (one logit) | unet_patches (a logit a location) | patchgan
     config.adversarial.discriminator_widths = (64, 128, 256, 512)  # of patchgan, as in group pix2pix
     config.adversarial.shows_noisy = False  # True: patchgan sees the noisy image beside radar and judged image
     config.adversarial.judged_at = "s"  # s | clean: the time that the U-Net's encoder is told of the judged image

@@ -29,7 +29,7 @@ Existing translations are reused. From a checkout, `python -m sar2opt_jax.main -
 """
 
 INTERRUPTED_STATUS = 75
-"""Exit status of a run that a signal stopped after saving (EX_TEMPFAIL): run the same command again to go on."""
+"""Exit status of a run that a signal stopped after saving (EX_TEMPFAIL): run the same command again to resume."""
 
 HEARTBEAT_SECONDS = 30
 """How long one of several processes may be silent before the others take it for dead and leave; JAX waits 100."""

@@ -56,7 +56,7 @@ def training_batches(
 
     Args:
         source: the pairs, such as ``prepared.open_split`` returns.
-        image_size: side of the batches' images in pixels; larger stored images are cropped at a random place.
+        image_size: side of the batches' images in pixels; larger stored images are cropped at a random position.
         batch_size: examples in a step, over all hosts.
         seed: decides order, crops and turns.
         augment: turn by a random multiple of 90 degrees and flip, the same way for both images of a pair.

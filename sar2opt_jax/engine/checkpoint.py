@@ -159,7 +159,7 @@ class Checkpoints:
 
     def _newest_whole(self) -> str:
         latest = self.latest_step()
-        return "There is no whole one" if latest is None else f"The newest whole one is of step {latest}"
+        return "There is no complete one" if latest is None else f"The newest complete one is of step {latest}"
 
     def read_export(self, step: int) -> Networks:
         """The networks in the checkpoint of a step, as numpy arrays; raises in all processes where one cannot read."""
@@ -238,7 +238,7 @@ class Checkpoints:
             step, error = self._failed
             raise SaveError(
                 f"The state of step {step} could not be saved in {self.directory}: {_first_line(error)}. "
-                f"{self._newest_whole()}; once this is mended, the same command goes on from there."
+                f"{self._newest_whole()}; once this is fixed, the same command resumes from there."
             ) from error
 
 

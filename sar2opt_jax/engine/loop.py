@@ -26,7 +26,7 @@ class Interrupted(Exception):
 
     def __init__(self, stage: str, step: int):
         """Where the run stands."""
-        super().__init__(f"Stopped by a signal; stage {stage} is saved at step {step}. The same command goes on.")
+        super().__init__(f"Stopped by a signal; stage {stage} is saved at step {step}. The same command resumes it.")
 
 
 def train(
@@ -191,8 +191,8 @@ class Meter:
             )
             if self.nonfinite == "stop":
                 raise FloatingPointError(
-                    f"{where} The state of step {step - 1} stands; the newest checkpoint is whole. Lower the learning "
-                    "rate, use float32, or go over such steps with --config.train.nonfinite=skip."
+                    f"{where} The state of step {step - 1} stands; the newest checkpoint is intact. Lower the learning "
+                    "rate, use float32, or skip such steps with --config.train.nonfinite=skip."
                 )
             with tqdm.external_write_mode():
                 logger.warning("%s The step is skipped.", where)

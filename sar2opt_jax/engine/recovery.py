@@ -34,7 +34,7 @@ def alone() -> ocp.options.MultiprocessingOptions:
 
 
 def faults(checkpoint: epath.Path, *, items: Sequence[str] | None = None) -> list[str]:
-    """What is wrong with the files of a checkpoint, in words; nothing for a whole one.
+    """What is wrong with the files of a checkpoint, in words; nothing for an intact one.
 
     A checkpoint that says of itself that it was written with digests must have them. One of an earlier version says no
     such thing: without digests it passes, and that it could not be verified is logged.
@@ -60,9 +60,9 @@ def faults(checkpoint: epath.Path, *, items: Sequence[str] | None = None) -> lis
 
 def verify(checkpoint: epath.Path, *, stage: str | None) -> None:
     """Raises ValueError for a checkpoint that is damaged, or of another stage than ``stage``."""
-    found = faults(checkpoint)
-    if found:
-        raise ValueError(f"it is damaged: {'; '.join(found[:3])}{'; and more' if found[3:] else ''}.")
+    damage = faults(checkpoint)
+    if damage:
+        raise ValueError(f"it is damaged: {'; '.join(damage[:3])}{'; and more' if damage[3:] else ''}.")
     missing = [item for item in ITEMS if not (checkpoint / item).is_dir()]
     if missing:
         raise ValueError(f"it is damaged: {', '.join(missing)} is missing.")
@@ -91,7 +91,7 @@ def read(checkpoint: epath.Path, template: PyTree, batches: Any, *, step: int) -
       checkpoint: its directory.
       template: shapes, types and places of the state.
       batches: the Grain iterator.
-      step: where it goes on in a checkpoint of another number of processes, which has no position of this one.
+      step: where to resume the data of another number of processes, which has no position of this one.
 
     Returns:
       The state, and the description.
@@ -126,7 +126,7 @@ def remove_torn(directory: epath.Path) -> None:
 
 
 def say_what_stays(step: int, meta: Mapping[str, Any]) -> None:
-    """Logs what a run keeps that goes on with other processes or devices than a checkpoint was saved with."""
+    """Logs what is preserved when a run resumes on a different topology."""
     saved_by = meta.get("saved_by", {})
     before = saved_by.get("processes"), saved_by.get("devices")
     now = jax.process_count(), jax.device_count()

@@ -56,9 +56,9 @@ class Retention:
         Args:
           logged: of each checkpoint, by its step; None where it cannot be read.
         """
-        found = {step: (values or {}).get(self.best_metric or "") for step, values in logged.items()}
+        metric = {step: (values or {}).get(self.best_metric or "") for step, values in logged.items()}
         sign = -1 if self.best_is_highest else 1
-        known = {step: sign * value for step, value in found.items() if value is not None and math.isfinite(value)}
+        known = {step: sign * value for step, value in metric.items() if value is not None and math.isfinite(value)}
         return sorted(known, key=lambda step: (known[step], -step))[: self.best]
 
 
@@ -101,13 +101,13 @@ def read_logged(directory: epath.Path, steps: Sequence[int]) -> dict[int, Logged
     Returns:
       The metrics by step; none of a checkpoint of an earlier version, None for one whose description cannot be read.
     """
-    found: dict[int, Logged | None] = {}
+    read: dict[int, Logged | None] = {}
     for step in steps if jax.process_index() == 0 else ():
         path = directory / str(step) / "meta" / "metadata"
         try:
-            found[step] = dict(json.loads(path.read_text())["progress"].get("logged", {}))
+            read[step] = dict(json.loads(path.read_text())["progress"].get("logged", {}))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.error("%s cannot be read (%s): its checkpoint is kept.", path, error)
-            found[step] = None
-    pairs = json.loads(agreement.first_says(json.dumps(list(found.items()))))
+            read[step] = None
+    pairs = json.loads(agreement.first_says(json.dumps(list(read.items()))))
     return {int(step): values for step, values in pairs}

@@ -1,4 +1,4 @@
-"""What a run that goes on under other settings keeps, in words."""
+"""Explains what changed settings mean for a resumed run."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,7 +29,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
     Args:
       before: the config that the run was last started with, as plain JSON.
-      now: the config that it goes on with, likewise.
+      now: the config that it resumes with, likewise.
     """
     old, new = dict(_flat(before)), dict(_flat(now))
     sentences = []

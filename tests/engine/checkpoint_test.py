@@ -252,7 +252,7 @@ def test_failed_save_is_reported_removed_and_tried_again(directory, linear_stage
                 assert read_newest(directory)["step"] == 1
     assert [entry.name for entry in directory.iterdir()] == ["4"]
     assert f"Checkpoint {directory / '2'} could not be written: " in caplog.text
-    assert "The newest whole one is of step 1; the next save tries again." in caplog.text
+    assert "The newest complete one is of step 1; the next save tries again." in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -267,7 +267,7 @@ def test_failed_save_does_not_raise_before_the_end(directory, linear_stage, batc
         disk_is_full(False)
         checkpoints.save(2, state, iterator, stage.export(state), progress={})
         checkpoints.wait()
-    assert "could not be written" in caplog.text and "There is no whole one; the next" in caplog.text
+    assert "could not be written" in caplog.text and "There is no complete one; the next" in caplog.text
     assert [entry.name for entry in directory.iterdir()] == ["2"]
 
 
