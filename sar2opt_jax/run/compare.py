@@ -149,7 +149,7 @@ class Comparison:
     def _lineage_remarks(described: Mapping[str, Description]) -> list[str]:
         """What a reader must know of networks that were distilled from another teacher than the one beside them."""
         teacher = described.get("teacher")
-        if teacher is None:
+        if teacher is None or teacher.software == "0.1":  # What 0.1 trained does not state what it was trained with.
             return []
         return [
             f"{name} was distilled from another teacher ({about.parent}) than the one in this report "
