@@ -1,18 +1,22 @@
 """Finds and loads configs: the shipped ones by name, ``acd:smoke``, any other by its file, ``configs/acd.py:smoke``."""
 
 import contextlib
+import functools
 import importlib.util
+import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from absl import flags
+from ml_collections import ConfigDict
 
 PACKAGE = "configs"
 """What config files import each other by: ``from configs.base import get_base``."""
+_OVERRIDE = re.compile(r"--?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
 
 
 class Loaded(NamedTuple):
@@ -30,6 +34,49 @@ class ConfigParser(flags.ArgumentParser):
         config = load(argument).config
         config.lock()
         return config
+
+
+def without_none(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Takes ``--config.GROUP.NAME=None`` out of arguments: the parsers of absl know numbers and text, but no None.
+
+    Args:
+      argv: all arguments of a command; what follows a ``--`` stays as it is.
+
+    Returns:
+      The other arguments, and the dotted names of the values to set to None: those whose last override is None.
+    """
+    kept: list[str] = []
+    last: dict[str, bool] = {}
+    end = argv.index("--") if "--" in argv else len(argv)
+    words = iter(range(end))
+    for i in words:
+        if override := _OVERRIDE.fullmatch(argv[i]):
+            name, value = override.groups()
+            separate = value is None and i + 1 < end and argv[i + 1] == "None"  # --config.GROUP.NAME None
+            last[name] = separate or value == "None"
+            if last[name]:
+                if separate:
+                    next(words)
+                continue
+        kept.append(argv[i])
+    return [*kept, *argv[end:]], [name for name, is_none in last.items() if is_none]
+
+
+def set_none(config: Any, names: Sequence[str]) -> None:
+    """Sets values of a locked config to None, by their dotted names.
+
+    Raises:
+      AttributeError: for a value that the config does not have.
+      TypeError: for a whole group.
+    """
+    for name in names:
+        *groups, field = name.split(".")
+        group = functools.reduce(getattr, groups, config)
+        if isinstance(getattr(group, field), ConfigDict):
+            raise TypeError(
+                f"config.{name} is a group of values; None can be given to one of them, config.{name}.NAME."
+            )
+        setattr(group, field, None)
 
 
 def shipped() -> Path:

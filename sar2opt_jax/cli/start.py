@@ -8,7 +8,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import config_flags
 
-from sar2opt_jax.cli import cache, help
+from sar2opt_jax.cli import cache, configs, help
 
 USAGE_STATUS = 2
 """Exit status where flags are missing or superfluous."""
@@ -62,8 +62,12 @@ def run(main: Callable[[list[str]], None], command: Command) -> None:
 
 def parse(argv: Sequence[str]) -> list[str]:
     """Parses flags; what is wrong with one, or with the config it names, is said in one sentence."""
+    given, absent = configs.without_none(argv) if "config" in flags.FLAGS else (argv, [])
     try:
-        return flags.FLAGS(argv)
+        left = flags.FLAGS(given)
+        if absent and flags.FLAGS["config"].value is not None:
+            configs.set_none(flags.FLAGS["config"].value, absent)
+        return left
     except (flags.Error, AttributeError, KeyError, TypeError) as error:  # The last three: an override without its like.
         text = error.args[0] if isinstance(error, KeyError) else str(error)
         sys.exit(text.strip().splitlines()[-1].strip())

@@ -1,5 +1,9 @@
 """What cannot work in a config, alone or together, before anything is written."""
 
+import contextlib
+import functools
+from collections.abc import Iterator
+
 import jax
 
 from sar2opt_jax.description import DTYPES
@@ -10,6 +14,7 @@ from sar2opt_jax.models.patchgan import PatchGAN
 from sar2opt_jax.models.unet import UNet
 from sar2opt_jax.run.evaluation import check_evaluation
 from sar2opt_jax.run.optimizers import DECAYS, Config
+from sar2opt_jax.run.ranges import check_ranges
 from sar2opt_jax.run.stages import (
     DISCRIMINATORS,
     STAGES,
@@ -23,7 +28,6 @@ from sar2opt_jax.run.stages import (
 )
 from sar2opt_jax.run.train import TrainSettings
 from sar2opt_jax.stages import adversarial
-from sar2opt_jax.translator import KINDS
 from sar2opt_jax.types import check_known
 
 BASELINES = tuple(name for name, entry in STAGES.items() if entry.kind == "generator")
@@ -32,21 +36,18 @@ BASELINES = tuple(name for name, entry in STAGES.items() if entry.kind == "gener
 def check(config: Config) -> None:
     """Raises ValueError, with what was found and what is expected, for a config that cannot run."""
     check_order(config.stages, teacher_is_given=config.teacher.export is not None)
+    check_ranges(config)
     for group in {entry.groups[0]: None for entry in STAGES.values()}:
         check_known(f"{group}.dtype", config[group].dtype, DTYPES)
         check_known(f"{group}.optimizer.decay", config[group].optimizer.decay, DECAYS)
-        if config[group].num_steps < 1:
-            raise ValueError(f"{group}.num_steps must be at least 1; got {config[group].num_steps}.")
     for group in ("adversarial", *BASELINES):
         check_known(f"{group}.loss", config[group].loss, losses.ADVERSARIAL)
     _check_adversarial(config.adversarial)
     _check_distill(config.distill)
-    if not 0 <= config.data.radar_jitter < 1:
-        raise ValueError(f"data.radar_jitter must be at least 0 and below 1; got {config.data.radar_jitter}.")
+    if config.pix2pix.adversarial_weight == 0 and config.pix2pix.l1_weight == 0:
+        raise ValueError("pix2pix.adversarial_weight and pix2pix.l1_weight are both 0: nothing would be trained.")
     _check_train(config)
-    for name in config.evaluation.teacher_samplers:
-        check_known("evaluation.teacher_samplers", name, KINDS["teacher"].usual_steps)
-    check_evaluation(config.evaluation)
+    check_evaluation(config)
     _check_schedule(config)
     _check_sizes(config)
 
@@ -70,10 +71,6 @@ def _check_adversarial(settings: Config) -> None:
 def _check_distill(settings: Config) -> None:
     check_known("distill.loss", settings.loss, losses.CONSISTENCY)
     check_known("distill.reconstruction_loss", settings.reconstruction_loss, losses.RECONSTRUCTION)
-    if not 0 <= settings.sampling_times_share <= 1:
-        raise ValueError(f"distill.sampling_times_share must be 0 to 1; got {settings.sampling_times_share}.")
-    if settings.reconstruction_weight < 0:
-        raise ValueError(f"distill.reconstruction_weight must be at least 0; got {settings.reconstruction_weight}.")
 
 
 def _check_train(config: Config) -> None:
@@ -81,7 +78,7 @@ def _check_train(config: Config) -> None:
         augment=config.data.augment, radar_jitter=config.data.radar_jitter, **config.train
     ).retention
     keep, save = retention.every_steps, config.train.save_every_steps
-    if keep is not None and keep % max(save, 1):
+    if keep is not None and keep % save:
         raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
     check_known("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
     check_known("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
@@ -94,13 +91,32 @@ def _check_schedule(config: Config) -> None:
     noise_schedule = schedule(config).make()
     noise_schedule.check_prediction(config.model.prediction)
     input_gain(config)  # Raises for an unknown one.
-    times.solver_grid(noise_schedule.num_steps, config.distill.solver_steps)
-    counts = tuple(config.distill.sampling_steps)
-    times.visits(noise_schedule.num_steps, counts, solver_steps=config.distill.solver_steps)
-    for steps in config.evaluation.student_steps:
-        times.consistency(noise_schedule.num_steps, steps, solver_steps=config.distill.solver_steps)
-    for steps in (*config.evaluation.teacher_steps, config.evaluation.original_steps, config.evaluation.figure_steps):
-        times.trailing(noise_schedule.num_steps, steps)
+    num_steps, distill, evaluation = noise_schedule.num_steps, config.distill, config.evaluation
+    student = functools.partial(times.consistency, solver_steps=distill.solver_steps)
+    with _of("distill.solver_steps"):
+        times.solver_grid(num_steps, distill.solver_steps)
+    with _of("distill.sampling_steps"):
+        times.visits(num_steps, tuple(distill.sampling_steps), solver_steps=distill.solver_steps)
+    for name, grid, counts in (
+        ("teacher.preview_steps", times.trailing, (config.teacher.preview_steps,)),
+        ("distill.preview_steps", student, (distill.preview_steps,)),
+        ("evaluation.student_steps", student, evaluation.student_steps),
+        ("evaluation.teacher_steps", times.trailing, evaluation.teacher_steps),
+        ("evaluation.original_steps", times.trailing, (evaluation.original_steps,)),
+        ("evaluation.figure_steps", times.trailing, (evaluation.figure_steps,)),
+    ):
+        for steps in counts:
+            with _of(name):
+                grid(num_steps, steps)
+
+
+@contextlib.contextmanager
+def _of(name: str) -> Iterator[None]:
+    """Puts the name of a value before what is said of it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _check_sizes(config: Config) -> None:

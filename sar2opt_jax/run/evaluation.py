@@ -6,11 +6,13 @@ from sar2opt_jax import paths
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.results import SAMPLER_TITLES
 from sar2opt_jax.metrics.weights.inception import load_inception
-from sar2opt_jax.metrics.weights.lpips import load_lpips
+from sar2opt_jax.metrics.weights.lpips import NETS, load_lpips
 from sar2opt_jax.run.compare import EvaluationSettings, ModelPath
 from sar2opt_jax.run.optimizers import Config
+from sar2opt_jax.run.ranges import check_distinct
 from sar2opt_jax.run.stages import STAGES
-from sar2opt_jax.translator import Method
+from sar2opt_jax.translator import KINDS, Method
+from sar2opt_jax.types import check_known
 
 RESERVED = frozenset(title.casefold() for title in (*SAMPLER_TITLES.values(), "Original", "Linear baseline"))
 """What methods are called in a report, and networks therefore cannot be."""
@@ -46,15 +48,19 @@ def compared(config: Config, workdir: Path) -> tuple[ModelPath, ...]:
 
 
 def check_evaluation(config: Config) -> None:
-    """Raises ValueError for a group ``evaluation`` whose report could not be made, before anything is trained."""
-    counts = ("num_examples", "batch_size", "original_steps", "figure_steps", "figure_rows", "floor_examples")
-    for name in counts:
-        if config[name] < 1:
-            raise ValueError(f"evaluation.{name} must be at least 1; got {config[name]}.")
-    if not 0 <= config.student_gamma <= 1:
-        raise ValueError(f"evaluation.student_gamma must be 0 to 1; got {config.student_gamma}.")
-    if config.floor_window < 1 or config.floor_window % 2 == 0:
-        raise ValueError(f"evaluation.floor_window must be odd and positive; got {config.floor_window}.")
+    """Raises ValueError for a config whose report could not be made, before anything is trained."""
+    settings = config.evaluation
+    known = {"teacher_samplers": KINDS["teacher"].usual_steps, "lpips": NETS}
+    for name in (*known, "models"):
+        value = settings[name]
+        if not isinstance(value, tuple | list):
+            raise ValueError(f"evaluation.{name} must be a tuple of names; got {value!r}.")
+        for item in value if name in known else ():
+            check_known(f"evaluation.{name}", item, known[name])
+        check_distinct(f"evaluation.{name}", value)
+    compared(config, Path())  # Raises for networks that no report can tell apart.
+    if settings.floor_window % 2 == 0:
+        raise ValueError(f"evaluation.floor_window must be odd and positive; got {settings.floor_window}.")
 
 
 def evaluation_settings(config: Config) -> EvaluationSettings:

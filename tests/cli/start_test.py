@@ -86,8 +86,44 @@ def test_missing_flag_is_named(run, capsys):
         (("--config=acd", "--config.trian.batch_size=3"), 'Did you mean "train" instead of "trian"?'),
         (("--config=acd", "--config.train.batch_size=many"), "batch_size"),
         (("--nope",), "Unknown command line flag 'nope'"),
+        (("--config=acd", "--config.train.batchsize=None"), "batch_size"),
+        (("--config=acd", "--config.train=None"), "config.train is a group of values"),
     ],
 )
 def test_wrong_flag_is_one_sentence(run, arguments, message):
     calls, said = run(*arguments)
     assert calls == [] and message in said and "\n" not in said
+
+
+def test_none_replaces_what_a_preset_set(tmp_path, monkeypatch, run):
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from configs.base import get_base\n\n\ndef get_config():\n"
+        "    config = get_base(name='own', stages=('teacher',), preset='smoke')\n"
+        "    config.train.keep_every_steps, config.teacher.min_snr_gamma = 4, 5.0\n"
+        "    config.data.data_dir, config.teacher.export = 'somewhere', 'runs/teacher'\n"
+        "    return config\n"
+    )
+    seen = []
+    monkeypatch.setattr(trains, "main", lambda argv: seen.append((trains._CONFIG.value, argv)))
+    none = ("--config.train.keep_every_steps=None", "-config.teacher.min_snr_gamma", "None")
+    none += ("--config.data.data_dir=None", "--config.distill.optimizer.clip_norm=None")
+    assert run(f"--config={own}", *none, "--config.train.loader_threads=3")[1] is None
+    [(config, left)] = seen
+    assert left == ["sar2opt train"]
+    assert (config.train.keep_every_steps, config.teacher.min_snr_gamma, config.data.data_dir) == (None, None, None)
+    assert (config.teacher.export, config.train.loader_threads) == ("runs/teacher", 3)
+    assert config.adversarial.optimizer.clip_norm is None  # It follows the student's.
+
+
+@pytest.mark.parametrize(("values", "last"), [(("None", "6"), 6), (("6", "None"), None)])
+def test_last_of_two_overrides_holds(run, monkeypatch, values, last):
+    seen = []
+    monkeypatch.setattr(trains, "main", lambda argv: seen.append(trains._CONFIG.value.train.keep_every_steps))
+    assert run("--config=acd:smoke", *(f"--config.train.keep_every_steps={value}" for value in values))[1] is None
+    assert seen == [last]
+
+
+def test_none_without_a_config_asks_for_one(run, capsys):
+    assert run("--config.train.keep_every_steps=None") == ([], start.USAGE_STATUS)
+    assert capsys.readouterr().err == "sar2opt train needs --config; --help says more.\n"
