@@ -105,9 +105,9 @@ def _paper() -> Config:
     config.adversarial.shows_noisy = False  # True: patchgan sees the noisy image beside radar and judged image
     config.adversarial.judged_at = "s"  # s | clean: the time that the U-Net's encoder is told of the judged image
     config.adversarial.time_weight = "constant"  # constant | linear (t / (T - 1)) | noisiest (at T - 1 alone)
-    config.adversarial.optimizer = ConfigDict()  # of the discriminator; follows the student's where not set apart
-    for name in config.distill.optimizer:
-        config.adversarial.optimizer[name] = config.distill.optimizer.get_oneway_ref(name)
+    config.adversarial.optimizer = _following(
+        config.distill.optimizer
+    )  # of the discriminator; the student's unless set
 
     # The baselines: the same network, as many optimiser steps as teacher and student together.
     config.pix2pix = ConfigDict()
@@ -157,6 +157,21 @@ def _optimizer(*, learning_rate: float) -> ConfigDict:
             "eps": 1e-8,
             "weight_decay": 1e-2,
             "clip_norm": 1.0,
+        }
+    )
+
+
+def _following(optimizer: ConfigDict) -> ConfigDict:
+    """The values of another optimiser, also where they change later, until they are set themselves."""
+    return ConfigDict(
+        {
+            "learning_rate": optimizer.get_oneway_ref("learning_rate"),
+            "warmup_steps": optimizer.get_oneway_ref("warmup_steps"),
+            "decay": optimizer.get_oneway_ref("decay"),
+            "betas": optimizer.get_oneway_ref("betas"),
+            "eps": optimizer.get_oneway_ref("eps"),
+            "weight_decay": optimizer.get_oneway_ref("weight_decay"),
+            "clip_norm": optimizer.get_oneway_ref("clip_norm"),
         }
     )
 
