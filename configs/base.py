@@ -105,9 +105,7 @@ def _paper() -> Config:
     config.adversarial.shows_noisy = False  # True: patchgan sees the noisy image beside radar and judged image
     config.adversarial.judged_at = "s"  # s | clean: the time that the U-Net's encoder is told of the judged image
     config.adversarial.time_weight = "constant"  # constant | linear (t / (T - 1)) | noisiest (at T - 1 alone)
-    config.adversarial.optimizer = _following(
-        config.distill.optimizer
-    )  # of the discriminator; the student's unless set
+    config.adversarial.optimizer = _following(config.distill.optimizer)  # of the discriminator
 
     # The baselines: the same network, as many optimiser steps as teacher and student together.
     config.pix2pix = ConfigDict()
