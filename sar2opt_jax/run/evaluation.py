@@ -53,7 +53,7 @@ def check_evaluation(config: Config) -> None:
     known = {"teacher_samplers": KINDS["teacher"].usual_steps, "lpips": NETS}
     for name in (*known, "models"):
         value = settings[name]
-        if not isinstance(value, tuple | list):
+        if not isinstance(value, tuple | list) or not all(isinstance(item, str) for item in value):
             raise ValueError(f"evaluation.{name} must be a tuple of names; got {value!r}.")
         for item in value if name in known else ():
             check_known(f"evaluation.{name}", item, known[name])

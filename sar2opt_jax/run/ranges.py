@@ -54,8 +54,10 @@ class Range:
     def check(self, name: str, value: Any) -> None:
         """Raises ValueError, naming the value, where it is out of range."""
         if value not in self and not (self.optional and value is None):
-            finite = "finite and " if value == math.inf else ""
-            raise ValueError(f"{name} must be {finite}{self}{', or None' if self.optional else ''}; got {value!r}.")
+            kind = "finite and " if value == math.inf else ""
+            if isinstance(value, bool) or (self.whole and isinstance(value, float)):
+                kind = "a whole number, " if self.whole else "a number, "
+            raise ValueError(f"{name} must be {kind}{self}{', or None' if self.optional else ''}; got {value!r}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

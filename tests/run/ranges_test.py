@@ -95,7 +95,7 @@ def test_tuple_with_a_number_beyond_its_range_is_refused_by_name(name):
         ({"distill.huber_c": math.inf}, "distill.huber_c must be finite and above 0; got inf."),
         ({"train.save_every_steps": 0}, "train.save_every_steps must be at least 1; got 0."),
         ({"distill.solver_steps": 0}, "distill.solver_steps must be at least 1; got 0."),
-        ({"train.batch_size": True}, "train.batch_size must be at least 1; got True."),
+        ({"train.batch_size": True}, "train.batch_size must be a whole number, at least 1; got True."),
         (
             {"teacher.optimizer.betas": (0.9,)},
             "teacher.optimizer.betas must be 2 numbers; got (0.9,).",
@@ -113,6 +113,8 @@ def test_tuple_with_a_number_beyond_its_range_is_refused_by_name(name):
         ({"evaluation.teacher_samplers": ("ddim", "ddim")}, "teacher_samplers must be distinct; got 'ddim' twice"),
         ({"evaluation.models": ("A=b", "A=b")}, "evaluation.models must be distinct; got 'A=b' twice"),
         ({"evaluation.models": ("A=b", "a=c")}, "Two networks to compare are called 'a'"),
+        ({"evaluation.models": (1,)}, "evaluation.models must be a tuple of names; got (1,)."),
+        ({"distill.preview_steps": 2.5}, "distill.preview_steps must be a whole number, at least 1; got 2.5."),
         ({"evaluation.models": ("b",)}, "evaluation.models are NAME=PATH"),
         ({"evaluation.floor_window": 4}, "evaluation.floor_window must be odd and positive; got 4."),
         ({"teacher.preview_steps": 1001}, "teacher.preview_steps: The number of sampling steps must be 1 to 1000; "),
