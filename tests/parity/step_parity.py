@@ -16,7 +16,8 @@ SMALL_NETWORK = [variant for variant in VARIANTS if variant.prediction == "eps"]
 
 def assert_steps_equal(ours, theirs):
     (gradients, metrics), (expected, losses) = ours, theirs
-    assert metrics.keys() == losses.keys()
+    # Shares of right verdicts are ours: they follow from the logits (verdicts_test.py).
+    assert {name for name in metrics if not name.startswith("accuracy/")} == losses.keys()
     for name, loss in losses.items():
         np.testing.assert_allclose(metrics[name], loss, rtol=1e-5, atol=1e-6, err_msg=name)
     assert gradients.keys() == expected.keys()
