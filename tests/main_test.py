@@ -173,16 +173,6 @@ def test_teacher_of_another_network_is_refused(finished, data_dir):
         plan.experiment(config, workdir="runs/never")
 
 
-def test_settings_that_came_later_are_what_earlier_runs_did(finished, data_dir, tmp_path):
-    config = smoke(data_dir)
-    earlier = json.loads((finished / "config.json").read_text())
-    del earlier["model"]["input_gain"], earlier["data"]["radar_jitter"]
-    (tmp_path / "config.json").write_text(json.dumps(earlier))
-    plan.check_workdir(config, tmp_path)
-    with pytest.raises(ValueError, match="belongs to a run with model"):
-        plan.check_workdir(smoke(data_dir, model__input_gain="wiener"), tmp_path)
-
-
 def test_teacher_of_another_input_gain_is_refused(finished, data_dir):
     config = smoke(data_dir, teacher__export=str(finished), model__input_gain="wiener")
     with pytest.raises(ValueError, match=r"model.input_gain = none, this config asks for wiener"):

@@ -4,7 +4,7 @@ import functools
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,16 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.ablation.pairs import Pairs, as_inputs
-from sar2opt_jax import export as exports
 from sar2opt_jax.data.scaling import to_uint8
+from sar2opt_jax.description import as_model
+from sar2opt_jax.diffusion.input_gain import with_input_gain
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.measures import Measures
-from sar2opt_jax.metrics.linear_baseline import LinearFloor
+from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 from sar2opt_jax.metrics.weights.lpips import load_lpips
 from sar2opt_jax.run.optimizers import Config
-from sar2opt_jax.run.stages import STAGES
+from sar2opt_jax.run.stages import STAGES, input_gain, schedule, unet
 from sar2opt_jax.translator import Method, Translator
-from sar2opt_jax.types import Array, Params
+from sar2opt_jax.types import Array, Params, make_key
 
 SEED = 0
 """Of the noise that translations start from, the same for all networks."""
@@ -71,7 +72,7 @@ class Meter:
     def floor(self, train: Pairs, *, window: int = 7, count: int = 512) -> Row:
         """The linear regression on some training pairs, evenly spread."""
         chosen = np.linspace(0, len(train.sar) - 1, min(count, len(train.sar))).astype(int)
-        fit = LinearFloor.fit(*(as_inputs(images[chosen]) for images in train), window=window)
+        fit = LinearBaseline.fit(*(as_inputs(images[chosen]) for images in train), window=window)
         return self.row(to_uint8(np.concatenate([fit.predict(self.sar[i : i + 1]) for i in range(len(self.sar))])))
 
     def translate(self, config: Config, stage: str, params: Params, method: Method) -> tuple[np.ndarray, float]:
@@ -111,16 +112,19 @@ class Meter:
 
 def translator(config: Config, stage: str, *, dtype: str | None = None) -> Translator:
     """How an export of ``stage`` is sampled."""
+    entry = STAGES[stage]
+    network = unet(config).make(dtype=dtype or config[entry.groups[0]].dtype)
     student = {"solver_steps": config.distill.solver_steps, "sigma_data": config.distill.sigma_data}
-    kind = STAGES[stage].kind
-    about: Mapping[str, Any] = {
-        "stage": stage, "kind": kind, "model": config.model, "schedule": config.schedule,
-        "consistency": student if kind == "student" else None,
-    }  # fmt: skip
-    return exports.translator(about, exports.unet(config.model, dtype=dtype or config[STAGES[stage].settings].dtype))
+    return Translator(
+        model=with_input_gain(as_model(network), input_gain(config)),
+        schedule=schedule(config).make(),
+        prediction=config.model.prediction,
+        is_generator=entry.kind == "generator",
+        **(student if entry.kind == "student" else {}),
+    )
 
 
 def _translate(translator: Translator, method: Method, params: Params, sar: Array, names: Array) -> Array:
-    key = jax.random.key(SEED)
+    key = make_key(SEED)
     rngs = jax.vmap(lambda name: jax.random.fold_in(key, name))(names)
     return translator(params, sar, rngs, method=method)

@@ -39,15 +39,15 @@ class Views(NamedTuple):
 
 
 def pack(name: str, path: str | os.PathLike[str], *, data_dir: str | None = None) -> None:
-    """Writes the file of a prepared dataset; raises as ``pipeline.open_split`` does."""
-    from sar2opt_jax.data import pipeline  # TFDS and Grain are not needed where the file is read.
+    """Writes the file of a prepared dataset; raises as ``prepared.open_split`` does."""
+    from sar2opt_jax.data import prepared  # TFDS and Grain are not needed where the file is read.
 
     found = {}
     for split in SPLITS:
-        source = pipeline.open_split(name, split=split, data_dir=data_dir)
+        source = prepared.open_split(name, split=split, data_dir=data_dir)
         examples = [source[i] for i in range(len(source))]
         found |= {f"{split}/{key}": np.stack([example[key] for example in examples]) for key in ("sar", "optical")}
-        found[f"{split}/id"] = np.asarray([pipeline.text(example["id"]) for example in examples])
+        found[f"{split}/id"] = np.asarray([prepared.text(example["id"]) for example in examples])
     np.savez(path, **found)
 
 

@@ -50,7 +50,7 @@ class Trainer:
           steps_a_call: how many steps are compiled into one call; the number of steps should be a multiple of it.
         """
         self.config, self.name, self.pairs = config, name, train
-        self.settings = config[STAGES[name].settings]
+        self.settings = config[STAGES[name].groups[0]]
         self.stage: Stage[Any] = STAGES[name].make(config, train.sar.shape[-1])
         self.steps_a_call = min(steps_a_call, self.settings.num_steps)
         self._on_device = jax.tree.map(jnp.asarray, train)

@@ -5,7 +5,7 @@ import os
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _remove_unreadable() -> None:
     show = warnings.showwarning
 
     def remove(message: Warning | str, *details: Any, **options: Any) -> None:
-        unreadable, directory = UNREADABLE.match(str(message)), jax.config.jax_compilation_cache_dir
+        unreadable, directory = UNREADABLE.match(str(message)), cast(Any, jax.config).jax_compilation_cache_dir
         if unreadable is None or directory is None:
             show(message, *details, **options)
             return

@@ -11,7 +11,7 @@ from benchmarks.ablation.queue import Queue
 from benchmarks.ablation.training import Trainer, rate
 from benchmarks.ablation.variants import VARIANTS, config_of
 from configs.base import get_base
-from sar2opt_jax.data import pipeline
+from sar2opt_jax.data import pipeline, prepared
 from sar2opt_jax.data.scaling import to_float
 from sar2opt_jax.run.optimizers import learning_rate
 
@@ -83,7 +83,7 @@ def test_crops_tile_an_image_and_leave_the_rest():
 def test_packed_pairs_are_those_of_the_dataset(tmp_path, monkeypatch):
     pairs = split(3)
     source = [{"sar": s, "optical": o, "id": b"a"} for s, o in zip(*pairs, strict=True)]
-    monkeypatch.setattr(pipeline, "open_split", lambda name, **options: source)
+    monkeypatch.setattr(prepared, "open_split", lambda name, **options: source)
     command.main([f"--pairs={tmp_path / 'p.npz'}", "--pack=sen12"])
     for name in data.SPLITS:
         np.testing.assert_array_equal(data.read(tmp_path / "p.npz")[name].optical, pairs.optical)

@@ -130,6 +130,15 @@ def test_what_0_1_did_not_state_is_passed_over(tmp_path):
         lineage.stand(tmp_path, dataclasses.replace(unitless, schedule=cosine))
 
 
+def test_settings_that_came_later_are_what_earlier_runs_did(tmp_path):
+    meta = export.metadata(PLANNED)
+    del meta["description"]["input_gain"], meta["description"]["settings"]["distill"]["loss"]
+    networks.save(tmp_path / "distill" / "checkpoints", {"unet": {"w": np.zeros(1)}}, meta=meta, step=10)
+    assert lineage.stand(tmp_path, PLANNED).status is Status.FINISHED
+    with pytest.raises(ValueError, match=r"belongs to a run with model\.input_gain = none"):
+        lineage.stand(tmp_path, dataclasses.replace(PLANNED, input_gain="wiener"))
+
+
 def test_a_corrupt_newest_checkpoint_does_not_hide_what_the_others_are(tmp_path, caplog):
     write(tmp_path, step=4, **with_setting("distill.loss", "pseudo_huber"))
     newest = tmp_path / "distill" / "checkpoints" / "6"
