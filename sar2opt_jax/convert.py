@@ -10,7 +10,6 @@ are copied bit for bit.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,8 @@ from absl import logging
 from sar2opt_jax import export, paths
 from sar2opt_jax.cli import cache, start
 from sar2opt_jax.interop import exports, folder, scheduler, weight_files
+from tfds_builders import interruption
 
-INTERRUPTED_STATUS = 75
-"""Exit status after a signal (EX_TEMPFAIL): run the same command again."""
 NO_PLATFORM = "Unable to initialize backend"
 """How JAX begins where it is told to use a platform that is not there; the rest says how to tell it otherwise."""
 
@@ -35,17 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source, target = flags.pop("input"), flags.pop("output")
     try:
         source, target = paths.local_path(source, "--input"), paths.local_path(target, "--output")
-        for line in convert(source, target, flags=flags):
-            print(line)
+        with interruption.raised():  # What is half-written is removed on the way out.
+            for line in convert(source, target, flags=flags):
+                print(line)
     except (ValueError, OSError, MemoryError) as error:
         sys.exit(f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message.")
     except RuntimeError as error:
         if not str(error).startswith(NO_PLATFORM):
             raise
         sys.exit(f"RuntimeError: {error}")
-    except KeyboardInterrupt:
-        print(f"Interrupted: {target} was not written. Run the same command again.", file=sys.stderr)
-        sys.exit(INTERRUPTED_STATUS)
+    except interruption.Interrupted as signal:
+        print(f"Interrupted by {signal}: {target} was not written. Run the same command again.", file=sys.stderr)
+        sys.exit(interruption.STATUS)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -128,8 +127,6 @@ def _positive(text: str) -> int:
 
 def run() -> None:
     """The entry point, of ``sar2opt convert``."""
-    # SIGTERM as Ctrl-C: what is half-written is removed on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cache.enable()
     main()
 

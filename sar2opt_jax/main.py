@@ -18,6 +18,7 @@ from ml_collections import config_flags
 
 from sar2opt_jax.cli import start
 from sar2opt_jax.cli.configs import ConfigParser
+from tfds_builders import interruption
 
 EVALUATE = """Evaluates a trained run again, and writes its report:
 
@@ -27,9 +28,6 @@ EVALUATE = """Evaluates a trained run again, and writes its report:
 
 Existing translations are reused. From a checkout, `python -m sar2opt_jax.main --mode=evaluate` does the same.
 """
-
-INTERRUPTED_STATUS = 75
-"""Exit status of a run that a signal stopped after saving (EX_TEMPFAIL): run the same command again to resume."""
 
 HEARTBEAT_SECONDS = 30
 """How long one of several processes may be silent before the others take it for dead and leave; JAX waits 100."""
@@ -46,7 +44,14 @@ _MODE = flags.DEFINE_enum(
 _REPLAY = flags.DEFINE_string(
     "replay", None, "For --mode=replay: the step to repeat, STAGE:STEP, such as teacher:1200."
 )
-_MULTIHOST = flags.DEFINE_bool("multihost", False, "One of several processes: initialise jax.distributed.")
+_MULTIHOST = flags.DEFINE_bool(
+    "multihost", False, "One of several processes; TPU pods, GKE and Slurm say by themselves which one."
+)
+CLUSTER = {"coordinator": "coordinator_address", "num_processes": "num_processes", "process_id": "process_id"}
+"""The flags that say which process of several this is, and what ``jax.distributed.initialize`` calls them."""
+flags.DEFINE_string("coordinator", None, "For --multihost elsewhere: HOST:PORT of the first process.")
+flags.DEFINE_integer("num_processes", None, "For --multihost elsewhere: how many processes there are.", lower_bound=1)
+flags.DEFINE_integer("process_id", None, "For --multihost elsewhere: which one this is, from 0.", lower_bound=0)
 
 
 def main(argv: list[str]) -> None:
@@ -62,10 +67,9 @@ def main(argv: list[str]) -> None:
     from sar2opt_jax.engine.loop import Interrupted
     from sar2opt_jax.run import plan
 
-    if _MULTIHOST.value:
-        jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
-    show_log(verbose=jax.process_index() == 0)
     try:
+        join_cluster()
+        show_log(verbose=jax.process_index() == 0)
         experiment = plan.experiment(_CONFIG.value, workdir=_WORKDIR.value)
         contenders = experiment.comparison.contenders() if _MODE.value == "evaluate" else []
         replayed = parse_step(_REPLAY.value) if _MODE.value == "replay" else None
@@ -81,9 +85,38 @@ def main(argv: list[str]) -> None:
             experiment.train()
     except Interrupted as interrupted:
         logging.getLogger("sar2opt_jax").warning("%s", interrupted)
-        sys.exit(INTERRUPTED_STATUS)
+        sys.exit(interruption.STATUS)
     except (WorkdirError, SaveError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def join_cluster() -> None:
+    """Makes this process one of several, where ``--multihost`` is given.
+
+    Raises:
+      ValueError: where the flags do not say which process this is, or no cluster does.
+    """
+    import jax
+
+    given = {CLUSTER[flag]: flags.FLAGS[flag].value for flag in CLUSTER if flags.FLAGS[flag].value is not None}
+    missing = [f"--{flag}" for flag, name in CLUSTER.items() if name not in given]
+    if not _MULTIHOST.value:
+        if given:
+            raise ValueError("--coordinator, --num_processes and --process_id need --multihost.")
+        return
+    if given and missing:
+        raise ValueError(f"--coordinator, --num_processes and --process_id go together; missing: {', '.join(missing)}.")
+    if given and given["process_id"] >= given["num_processes"]:
+        raise ValueError(
+            f"--process_id={given['process_id']} of --num_processes={given['num_processes']}: they are counted from 0."
+        )
+    try:
+        jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS, **given)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"--multihost found no cluster to join ({str(error).strip().rstrip('.')}). Outside a TPU pod, GKE or Slurm, "
+            "give --coordinator=HOST:PORT, --num_processes and --process_id."
+        ) from error
 
 
 def parse_step(text: str | None) -> tuple[str, int]:
@@ -102,7 +135,8 @@ def show_log(*, verbose: bool) -> None:
 def run() -> None:
     """The entry point, of ``sar2opt train`` and ``sar2opt evaluate``."""
     evaluates = "--mode=evaluate" in sys.argv
-    shown = ("config", "workdir", "multihost") if evaluates else ("config", "workdir", "mode", "replay", "multihost")
+    cluster = ("multihost", *CLUSTER)
+    shown = ("config", "workdir", *cluster) if evaluates else ("config", "workdir", "mode", "replay", *cluster)
     start.run(
         main,
         start.Command(

@@ -324,7 +324,7 @@ runpy.run_module("sar2opt_jax.convert", run_name="__main__")
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 75, ended.stderr
     assert ended.stderr.splitlines() == [
-        f"Interrupted: {tmp_path / 'run'} was not written. Run the same command again."
+        f"Interrupted by {number.name}: {tmp_path / 'run'} was not written. Run the same command again."
     ]
     assert list(tmp_path.iterdir()) == []
 

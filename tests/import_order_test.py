@@ -27,8 +27,8 @@ ROWS: dict[str, tuple[str, ...]] = {
 }
 ROWS["run"] = (*ROWS, "tfds_builders")
 ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop")
-ROWS["cli"] = ("__version__",)
-COMMANDS = tuple(name for name in ROWS if name not in ("models", "stages", "metrics"))
+ROWS["cli"] = ("__version__", "tfds_builders.interruption")
+COMMANDS = (*(name for name in ROWS if name not in ("models", "stages", "metrics")), "tfds_builders.interruption")
 ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)
 """What each package, or module outside a package, may import; modules of one package may import each other."""
 PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")

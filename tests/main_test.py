@@ -5,6 +5,8 @@ import fcntl
 import json
 import logging
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 from PIL import Image
 
 from configs.base import get_base
@@ -24,6 +27,7 @@ from sar2opt_jax.main import parse_step
 from sar2opt_jax.run import plan
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Batch
+from tfds_builders import interruption
 from tfds_builders.prepare import prepare
 
 
@@ -263,6 +267,51 @@ def test_several_processes_are_told_how_long_to_wait_for_a_silent_one(monkeypatc
     with pytest.raises(SystemExit, match="far enough"):
         main.main(["main"])
     assert told == [{"heartbeat_timeout_seconds": main.HEARTBEAT_SECONDS}]
+
+
+def test_process_of_several_says_which_one_it_is(monkeypatch):
+    told = []
+    monkeypatch.setattr("jax.distributed.initialize", lambda **settings: told.append(settings))
+    monkeypatch.setattr(main, "_MULTIHOST", SimpleNamespace(value=True))
+    with flagsaver.flagsaver(coordinator="host:1234", num_processes=2, process_id=0):
+        main.join_cluster()
+    expected = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 0}
+    assert told == [expected | {"heartbeat_timeout_seconds": main.HEARTBEAT_SECONDS}]
+
+
+@pytest.mark.parametrize(
+    ("given", "multihost", "message"),
+    [
+        ({"coordinator": "host:1"}, False, "need --multihost"),
+        ({"coordinator": "host:1"}, True, "go together; missing: --num_processes, --process_id"),
+        ({"coordinator": "host:1", "num_processes": 2, "process_id": 2}, True, "--process_id=2 of --num_processes=2"),
+        # As JAX says it where nothing in the environment speaks of a cluster.
+        ({}, True, r"no cluster to join \(coordinator_address should be defined\)\. .*give --coordinator=HOST:PORT"),
+    ],
+)
+def test_cluster_that_cannot_be_joined_is_refused(given, multihost, message, monkeypatch):
+    monkeypatch.setattr(main, "_MULTIHOST", SimpleNamespace(value=multihost))
+    with flagsaver.flagsaver(**given), pytest.raises(ValueError, match=message):
+        main.join_cluster()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_an_evaluation_with_one_line(number, finished, data_dir, tmp_path):
+    """In a process of its own, which signals itself where it begins to translate."""
+    shutil.copytree(finished, tmp_path / "run")
+    program = f"""
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it.
+from sar2opt_jax.evaluation import evaluate
+evaluate.run = lambda *_, **__: os.kill(os.getpid(), {int(number)})
+sys.argv = ["main", "--config={Path(main.__file__).parents[1] / "configs" / "acd.py"}:smoke", "--mode=evaluate",
+            "--workdir={tmp_path / "run"}", "--config.data.data_dir={data_dir}"]
+runpy.run_module("sar2opt_jax.main", run_name="__main__")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == interruption.STATUS, ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(f"Interrupted by {number.name}: what is complete stays")
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])

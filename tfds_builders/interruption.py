@@ -2,11 +2,12 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
 STATUS = 75
-"""Exit status of a command that a signal ended (EX_TEMPFAIL): the same command again does it all."""
+"""Exit status of a command that a signal ended (EX_TEMPFAIL): run the same command again."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -17,7 +18,13 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM raises ``Interrupted``; later ones are ignored, so that clearing up ends."""
+    """Inside, the first SIGINT or SIGTERM raises ``Interrupted``; later ones are ignored, so that clearing up ends.
+
+    Only the main thread of a process can receive signals; in others nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
@@ -30,4 +37,5 @@ def raised() -> Iterator[None]:
         yield
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            if handler is not None:  # None: a library in C handled it, such as JAX in one of several processes.
+                signal.signal(each, handler)

@@ -9,6 +9,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from sar2opt_jax.cli import cache, configs, help
+from tfds_builders import interruption
 
 USAGE_STATUS = 2
 """Exit status where flags are missing or superfluous."""
@@ -39,7 +40,8 @@ def program(module: str) -> str:
 def run(main: Callable[[list[str]], None], command: Command) -> None:
     """Runs ``main`` with the arguments that flags left over; prints the help instead, where that is asked for.
 
-    What the user can mend ends with one sentence, and a status other than 0.
+    What the user can mend ends with one sentence, and a status other than 0; SIGINT and SIGTERM end with one line and
+    ``interruption.STATUS``.
     """
     name = program(command.module)
     if len(sys.argv) == 1:
@@ -53,9 +55,14 @@ def run(main: Callable[[list[str]], None], command: Command) -> None:
             _stop(f"{name} needs {_listed(missing)}; --help says more.")
         cache.enable()
         try:
-            main(arguments)
+            with interruption.raised():
+                main(arguments)
         except app.UsageError as error:
             _stop(f"{error}; {name} --help lists the flags.")
+        except (interruption.Interrupted, KeyboardInterrupt) as interrupted:
+            by = str(interrupted) or "SIGINT"
+            print(f"\nInterrupted by {by}: what is complete stays. Run the same command again.", file=sys.stderr)
+            sys.exit(interruption.STATUS)
 
     app.run(started, argv=sys.argv, flags_parser=parse)
 

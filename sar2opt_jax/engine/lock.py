@@ -1,9 +1,9 @@
 """One run in a workdir at a time."""
 
 import contextlib
-import fcntl
 import logging
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,7 @@ FILE = ".lock"
 
 
 class WorkdirError(OSError):
-    """A workdir that is locked by another run, or not writable."""
+    """A workdir that is locked by another run, not writable, or on a system without file locks."""
 
 
 @contextlib.contextmanager
@@ -54,6 +54,13 @@ def hold(workdir: Path) -> Iterator[None]:
 def _lock(descriptor: int, workdir: Path) -> bool:
     """Locks the file; False on a file system without locks."""
     try:
+        import fcntl  # Not at the top: Windows has none, and a traceback says nothing of that.
+    except ModuleNotFoundError:
+        raise WorkdirError(
+            f"Networks are trained on Linux and macOS, and on Windows inside WSL; {platform.system()} without WSL has "
+            "no file locks of their kind."
+        ) from None
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "unknown"
@@ -64,5 +71,5 @@ def _lock(descriptor: int, workdir: Path) -> bool:
         logger.warning("%s: no lock (%s); nothing keeps a second run out of this workdir.", workdir, error.strerror)
         return False
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
     return True

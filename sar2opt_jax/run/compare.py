@@ -24,6 +24,7 @@ from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 from sar2opt_jax.report import report
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import make_key
+from tfds_builders import interruption
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,8 @@ class Comparison:
         """
         settings, directory = self.settings, self.workdir / "report"
         described = {contender.name: contender.description for contender in contenders if contender.description}
-        with lock.hold(directory):
+        # In one of several processes JAX has taken SIGTERM over, for the training loop; here nothing would ask for it.
+        with interruption.raised(), lock.hold(directory):
             results = evaluate.run(
                 contenders,
                 Examples(

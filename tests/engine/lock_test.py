@@ -1,6 +1,7 @@
 import errno
 import multiprocessing
 import os
+import sys
 
 import pytest
 
@@ -76,6 +77,14 @@ def test_file_system_without_locks_goes_on_with_a_warning(tmp_path, monkeypatch,
     monkeypatch.setattr("fcntl.flock", unsupported)
     with lock.hold(tmp_path):
         assert "nothing keeps a second run out" in caplog.text
+
+
+def test_system_without_the_locks_of_posix_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    message = "on Windows inside WSL; Windows without WSL has no file locks"
+    with pytest.raises(lock.WorkdirError, match=message), lock.hold(tmp_path):
+        pass
 
 
 def test_only_the_first_process_of_a_run_holds_the_lock(tmp_path, monkeypatch):
