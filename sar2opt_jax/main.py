@@ -11,6 +11,7 @@ of each example. From a checkout, `python -m sar2opt_jax.main` does the same as 
 
 import logging
 import sys
+from typing import Any
 
 import absl.logging
 from absl import app, flags
@@ -98,7 +99,9 @@ def join_cluster() -> None:
     """
     import jax
 
-    given = {CLUSTER[flag]: flags.FLAGS[flag].value for flag in CLUSTER if flags.FLAGS[flag].value is not None}
+    given: dict[str, Any] = {
+        CLUSTER[flag]: flags.FLAGS[flag].value for flag in CLUSTER if flags.FLAGS[flag].value is not None
+    }
     missing = [f"--{flag}" for flag, name in CLUSTER.items() if name not in given]
     if not _MULTIHOST.value:
         if given:
@@ -114,8 +117,8 @@ def join_cluster() -> None:
         jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS, **given)
     except (ValueError, RuntimeError) as error:
         raise ValueError(
-            f"--multihost found no cluster to join ({str(error).strip().rstrip('.')}). Outside a TPU pod, GKE or Slurm, "
-            "give --coordinator=HOST:PORT, --num_processes and --process_id."
+            f"--multihost found no cluster to join ({str(error).strip().rstrip('.')}). Outside a TPU pod, GKE or "
+            "Slurm, give --coordinator=HOST:PORT, --num_processes and --process_id."
         ) from error
 
 
