@@ -290,6 +290,10 @@ def test_process_of_several_says_which_one_it_is(monkeypatch):
     ],
 )
 def test_cluster_that_cannot_be_joined_is_refused(given, multihost, message, monkeypatch):
+    def fail(**_):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr("jax.distributed.initialize", fail)  # Itself it works only before any computation.
     monkeypatch.setattr(main, "_MULTIHOST", SimpleNamespace(value=multihost))
     with flagsaver.flagsaver(**given), pytest.raises(ValueError, match=message):
         main.join_cluster()

@@ -94,6 +94,41 @@ def test_only_the_first_process_of_a_run_holds_the_lock(tmp_path, monkeypatch):
             pass
 
 
+@pytest.fixture
+def second(monkeypatch):
+    """This process as the second of two; the first says what the test wants it to."""
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    monkeypatch.setattr("platform.node", lambda: "host-b")
+    monkeypatch.setattr(lock, "SHARED_SECONDS", 0.2)
+    monkeypatch.setattr(lock.agreement, "gather", lambda mine: ["", mine])
+    return lambda name: monkeypatch.setattr(lock.agreement, "first_says", lambda _: name)
+
+
+def test_process_that_sees_the_workdir_of_the_first_goes_on(tmp_path, second):
+    second("token")
+    (tmp_path / "token").touch()
+    with lock.hold(tmp_path):
+        assert [entry.name for entry in tmp_path.iterdir()] == ["token"]
+
+
+@pytest.mark.parametrize("workdir", ["", "missing"])
+def test_process_with_a_workdir_of_its_own_is_named(workdir, tmp_path, second):
+    second("token")
+    message = "is not seen by process 1 on host-b. All processes of a run need one --workdir on a file system"
+    with pytest.raises(lock.WorkdirError, match=message), lock.hold(tmp_path / workdir):
+        pass
+
+
+def test_first_process_hears_of_one_that_does_not_see_its_workdir(tmp_path, monkeypatch):
+    monkeypatch.setattr("jax.process_count", lambda: 3)
+    monkeypatch.setattr(lock.agreement, "first_says", lambda name: name)
+    monkeypatch.setattr(lock.agreement, "gather", lambda mine: [mine, "", "host-c"])
+    with pytest.raises(lock.WorkdirError, match="is not seen by process 2 on host-c"), lock.hold(tmp_path):
+        pass
+    assert [entry.name for entry in tmp_path.iterdir()] == [lock.FILE]  # The token is gone.
+
+
 def test_leftovers_of_a_killed_run_are_removed_by_who_holds_the_lock(tmp_path, monkeypatch):
     leftover = tmp_path / ".0123.partial"
     leftover.touch()
