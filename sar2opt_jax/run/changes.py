@@ -31,7 +31,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
       before: the config that the run was last started with, as plain JSON.
       now: the config that it resumes with, likewise.
     """
-    old, new = dict(_flat(before)), dict(_flat(now))
+    old, new = dict(flat(before)), dict(flat(now))
     sentences = []
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name] and not name.startswith(WITHOUT_NEWS):
@@ -40,9 +40,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by their dotted names."""
+    for name, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

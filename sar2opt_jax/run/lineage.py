@@ -18,6 +18,7 @@ import jax
 from sar2opt_jax import export
 from sar2opt_jax.description import Description
 from sar2opt_jax.engine import networks
+from sar2opt_jax.run.changes import flat
 
 logger = logging.getLogger(__name__)
 
@@ -108,15 +109,6 @@ def architecture(description: Description) -> dict[str, Any]:
     schedule = {f"schedule.{name}": value for name, value in about["schedule"].items()}
     model |= {"model.prediction": description.prediction, "model.input_gain": description.input_gain}
     return model | schedule
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings by their dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def check_stages(workdir: Path, stages: tuple[str, ...]) -> None:
