@@ -21,12 +21,12 @@ import numpy as np
 import optax
 from our_networks import filled  # pyright: ignore[reportMissingImports]
 
-from benchmarks import flops
 from benchmarks.timing import Call
 from sar2opt_jax.diffusion.schedule import Schedule, make_schedule
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.models.unet import UNet
+from sar2opt_jax.planner import flops
 from sar2opt_jax.stages.adversarial import Adversarial
 from sar2opt_jax.stages.teacher import Teacher
 from sar2opt_jax.translator import Method, Translator

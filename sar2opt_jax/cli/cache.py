@@ -19,15 +19,18 @@ UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '
 """JAX's warning of an entry that it cannot read, with the name of the function, by which the entry's begins."""
 
 
-def default() -> Path:
-    """The user's own cache folder, ``~/.cache/sar2opt-jax/xla`` or below ``XDG_CACHE_HOME``.
+def default(name: str = "xla") -> Path:
+    """A folder in the user's own cache, ``~/.cache/sar2opt-jax/NAME`` or below ``XDG_CACHE_HOME``.
+
+    Args:
+      name: ``xla`` for compiled programs, ``plans`` for what ``sar2opt plan`` found.
 
     Raises:
       RuntimeError: where the user has no home directory.
     """
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG specification has relative paths ignored.
-    return (root if root.is_absolute() else Path.home() / ".cache") / "sar2opt-jax" / "xla"
+    return (root if root.is_absolute() else Path.home() / ".cache") / "sar2opt-jax" / name
 
 
 def enable() -> None:

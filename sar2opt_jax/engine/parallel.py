@@ -6,7 +6,7 @@ any number of micro-batches, up to the order of summation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,11 @@ def check_batch_size(batch_size: int, *, num_devices: int, micro_batches: int) -
             f"batch_size ({batch_size}) must be divisible by the number of devices ({num_devices}) "
             f"times micro_batches ({micro_batches})."
         )
+
+
+def data_mesh(devices: Sequence[Any]) -> Mesh:
+    """A mesh of one axis, ``AXIS``, over these devices."""
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 class DataParallel:
@@ -56,7 +61,7 @@ class DataParallel:
             mapping = "pmap" if jax.process_count() == 1 else "shard_map"
         self.devices = list(jax.devices() if devices is None else devices)
         self.micro_batches = micro_batches
-        self._mesh = jax.make_mesh((len(self.devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=self.devices)
+        self._mesh = data_mesh(self.devices)
         self._step = MAPPINGS[mapping](device_step(stage), self._mesh)
 
     def step(self, state: PyTree, batch: PyTree, rng: Array) -> tuple[PyTree, Metrics]:
@@ -72,6 +77,10 @@ class DataParallel:
           1, or 0 where a metric or a gradient was not finite, and the state is the old one but for its step.
         """
         return self._step(state, batch, rng)
+
+    def lower(self, state: PyTree, batch: PyTree, rng: PyTree) -> Any:
+        """The step as ``jax.stages.Lowered``, for arguments of the shapes that ``shapes`` and ``batch_shapes`` give."""
+        return cast(Any, self._step).lower(state, batch, rng)
 
     def shard(self, batch: Batch) -> PyTree:
         """Lays this process's share of a global batch out over its devices and micro-batches.
@@ -106,6 +115,21 @@ class DataParallel:
         """Shapes, types and layout of what ``place`` would return, without its values."""
         sharding = NamedSharding(self._mesh, P())
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+    def batch_shapes(self, batch: PyTree, *, batch_size: int) -> PyTree:
+        """Shapes, types and layout of what ``shard`` would return of a global batch.
+
+        Args:
+          batch: shapes of one example, without an axis for the batch.
+          batch_size: examples over all devices.
+
+        Raises:
+          ValueError: where it cannot be divided.
+        """
+        devices, parts = len(self.devices), self.micro_batches
+        check_batch_size(batch_size, num_devices=devices, micro_batches=parts)
+        leading, sharding = (devices, parts, batch_size // (devices * parts)), NamedSharding(self._mesh, P(AXIS))
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=sharding), batch)
 
 
 def on_one_device(tree: PyTree) -> PyTree:

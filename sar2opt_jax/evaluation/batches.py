@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from sar2opt_jax.engine.parallel import AXIS
+from sar2opt_jax.engine.parallel import AXIS, data_mesh
 from sar2opt_jax.types import PyTree
 
 
@@ -28,7 +28,7 @@ class Batches:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
         devices = jax.local_devices()
-        self._mesh = jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+        self._mesh = data_mesh(devices)
         self._batch_size, self._multiple = batch_size, len(devices)
 
     def replicate(self, tree: PyTree) -> PyTree:

@@ -1,5 +1,6 @@
 """Fresh parameters without compiling a network: shapes by tracing, values by one numpy generator."""
 
+import functools
 import math
 import re
 from typing import Any
@@ -8,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.models.unet import UNet
@@ -26,7 +28,7 @@ def init_params(module: UNet | Discriminator, rng: Array, *, image_size: int, sa
 
     Args:
       module: the network.
-      rng: a key; a concrete one, so call this outside ``jit``.
+      rng: a key.
       image_size: height and width to trace with.
       sar_channels: channels of ``sar``.
 
@@ -42,9 +44,11 @@ def fresh_params(module: nn.Module, rng: Array, *inputs: jax.ShapeDtypeStruct) -
     Kernels are normal with variance 1 / fan_in (LeCun), the last ones of a branch smaller (``GAINS``); biases are zero,
     scales one. diffusers starts from PyTorch's default instead: uniform, a third of the variance, biases too.
 
+    Under ``jit`` the values come by a callback to the host, and ``jax.eval_shape`` costs no values at all.
+
     Args:
       module: the network.
-      rng: a key; a concrete one, so call this outside ``jit``.
+      rng: a key.
       *inputs: what the network is called with, as shapes.
 
     Returns:
@@ -54,14 +58,22 @@ def fresh_params(module: nn.Module, rng: Array, *inputs: jax.ShapeDtypeStruct) -
       ValueError: where the network refuses the inputs.
     """
     shapes = jax.eval_shape(module.init, rng, *inputs)["params"]
-    generator = np.random.default_rng(np.asarray(jax.random.bits(rng, (4,), jnp.uint32)))
+    seed = jax.random.bits(rng, (4,), jnp.uint32)
+    if isinstance(seed, Tracer):
+        return jax.pure_callback(functools.partial(_filled, shapes), shapes, seed)
+    return jax.tree.map(jnp.asarray, _filled(shapes, seed))
 
-    def fill(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> Array:
+
+def _filled(shapes: Params, seed: Array) -> Params:
+    """Values for these shapes, as numpy arrays, the same for the same seed, [4] uint32."""
+    generator = np.random.default_rng(np.asarray(seed))
+
+    def fill(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         layer, _, name = jax.tree_util.keystr(path, simple=True, separator="/").rpartition("/")
         if name in CONSTANTS:
-            return jnp.full(leaf.shape, CONSTANTS[name], jnp.float32)
+            return np.full(leaf.shape, CONSTANTS[name], np.float32)
         gain = next((gain for end, gain in GAINS.items() if re.search(f"{end}$", layer)), 1.0)
         deviation = gain / math.sqrt(math.prod(leaf.shape[:-1]))
-        return jnp.asarray(generator.standard_normal(leaf.shape, np.float32) * np.float32(deviation))
+        return generator.standard_normal(leaf.shape, np.float32) * np.float32(deviation)
 
     return jax.tree_util.tree_map_with_path(fill, shapes)

@@ -33,8 +33,13 @@ from sar2opt_jax.types import check_known
 BASELINES = tuple(name for name, entry in STAGES.items() if entry.kind == "generator")
 
 
-def check(config: Config) -> None:
-    """Raises ValueError, with what was found and what is expected, for a config that cannot run."""
+def check(config: Config, *, num_devices: int | None = None) -> None:
+    """Raises ValueError, with what was found and what is expected, for a config that cannot run.
+
+    Args:
+      config: from a file in ``configs/``.
+      num_devices: that a step is divided over; None for those of all processes.
+    """
     check_order(config.stages, teacher_is_given=config.teacher.export is not None)
     check_ranges(config)
     for group in {entry.groups[0]: None for entry in STAGES.values()}:
@@ -46,7 +51,7 @@ def check(config: Config) -> None:
     _check_distill(config.distill)
     if config.pix2pix.adversarial_weight == 0 and config.pix2pix.l1_weight == 0:
         raise ValueError("pix2pix.adversarial_weight and pix2pix.l1_weight are both 0: nothing would be trained.")
-    _check_train(config)
+    _check_train(config, num_devices=jax.device_count() if num_devices is None else num_devices)
     check_evaluation(config)
     _check_schedule(config)
     _check_sizes(config)
@@ -73,7 +78,7 @@ def _check_distill(settings: Config) -> None:
     check_known("distill.reconstruction_loss", settings.reconstruction_loss, losses.RECONSTRUCTION)
 
 
-def _check_train(config: Config) -> None:
+def _check_train(config: Config, *, num_devices: int) -> None:
     retention = TrainSettings(
         augment=config.data.augment, radar_jitter=config.data.radar_jitter, **config.train
     ).retention
@@ -83,7 +88,7 @@ def _check_train(config: Config) -> None:
     check_known("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
     check_known("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
     parallel.check_batch_size(
-        config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches
+        config.train.batch_size, num_devices=num_devices, micro_batches=config.train.micro_batches
     )
 
 

@@ -3,10 +3,11 @@ import numpy as np
 import optax
 import pytest
 
-from benchmarks import flops, workloads
+from benchmarks import workloads
 from benchmarks.workloads import NETWORKS, Size
 from configs import acd
 from sar2opt_jax.models.unet import UNet
+from sar2opt_jax.planner import flops
 
 TINY = UNet(widths=(8, 16), blocks_per_level=1, attention=(False, True), norm_groups=4)
 SIZE = Size(network="tiny", batch_size=2, image_size=8, precision="float32")

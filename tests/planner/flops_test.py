@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 from jax import ShapeDtypeStruct as Shape
 
-from benchmarks import flops
+from sar2opt_jax.planner import flops
 
 IMAGES, KERNEL = Shape((2, 8, 6, 3), jnp.float32), Shape((3, 3, 3, 5), jnp.float32)
 CONVOLUTION = 2 * (2 * 8 * 6 * 5) * (3 * 3 * 3)
