@@ -11,6 +11,7 @@ CASES = {
     "sar2opt_jax": {"jax", "flax", "orbax", "absl", *REPORTS, *TRAINING},
     "sar2opt_jax.cli.dispatch": {"jax", "flax", "orbax", "absl", *REPORTS, *TRAINING},
     "sar2opt_jax.main": {"jax", "flax", "orbax", "rasterio", "tensorboardX", *REPORTS, *TRAINING},
+    "sar2opt_jax.plan": {"jax", "flax", "orbax", "rasterio", "tensorboardX", *REPORTS, *TRAINING},
     "sar2opt_jax.translate": {"rasterio", "tensorboardX", *REPORTS, *TRAINING},
     "sar2opt_jax.convert": {"rasterio", "tensorboardX", *REPORTS, *TRAINING},
     "sar2opt_jax.run.plan": {"rasterio", "tensorboardX", *REPORTS},

@@ -24,10 +24,10 @@ COMMANDS = {
     "evaluate": Subcommand(
         "sar2opt_jax.main", "evaluates a trained run again, with a new report", ("--mode=evaluate",)
     ),
-    "plan": Subcommand("sar2opt_jax.plan", "says what a training takes of a TPU slice, a GPU or a CPU"),
     "translate": Subcommand("sar2opt_jax.translate", "translates radar images to optical ones by a trained run"),
     "convert": Subcommand("sar2opt_jax.convert", "carries weights over from diffusers (PyTorch), and back"),
     "prepare": Subcommand("tfds_builders.prepare", "turns downloaded image pairs into a dataset"),
+    "plan": Subcommand("sar2opt_jax.plan", "says what a training takes of a TPU slice, a GPU or a CPU"),
 }
 
 FIRST_STEPS = """\

@@ -28,6 +28,7 @@ def started(monkeypatch):
         (["evaluate", "--config=acd"], ("sar2opt_jax.main", "sar2opt evaluate", "--mode=evaluate", "--config=acd")),
         (["translate", "--model=run"], ("sar2opt_jax.translate", "sar2opt translate", "--model=run")),
         (["convert", "--help"], ("sar2opt_jax.convert", "sar2opt convert", "--help")),
+        (["plan", "--topology=cpu"], ("sar2opt_jax.plan", "sar2opt plan", "--topology=cpu")),
         (["prepare", "sen12"], ("tfds_builders.prepare", "sar2opt prepare", "sen12")),
     ],
 )
