@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed-$(EXTRAS)
 
 .PHONY: help
 help:  ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "make train CONFIG=configs/acd.py:smoke ARGS='--workdir=runs/mine --config.train.batch_size=8'"
 	@echo "make env EXTRAS=test,cuda12    for an NVIDIA GPU; cuda13 and tpu likewise"
@@ -65,6 +65,21 @@ $(PARITY)/.installed: pyproject.toml constraints.txt tests/parity/requirements.t
 	install torch && install --no-deps torch-fidelity lpips && \
 	grep -vE '^(torch-fidelity|lpips)==' tests/parity/requirements.txt > $(PARITY)/requirements.txt && \
 	install -r $(PARITY)/requirements.txt pytest -e '.[lpips]'
+	@touch $@
+
+PLAN := .venv-plan
+
+.PHONY: plan-check
+plan-check: $(PLAN)/.installed  ## compiles a toy network with the TPU compiler, which it installs; takes some minutes
+	@$(PLAN)/bin/python -m pytest tests/planner/tpu_test.py
+
+$(PLAN)/.installed: pyproject.toml constraints.txt
+	$(check-python)
+	@echo "Installing the TPU compiler and this project into $(PLAN); the first time takes several minutes."
+	@$(PYTHON) -m venv --clear --without-pip $(PLAN)
+	@set -o pipefail; $(PYTHON) -m pip --python $(PLAN)/bin/python --disable-pip-version-check \
+	  install --progress-bar off -c constraints.txt pytest -e '.[plan]' \
+	  | { grep --line-buffered -oE '^(Collecting [^][ <>=!~;]+|Installing collected packages)' || true; }
 	@touch $@
 
 .PHONY: soak
@@ -130,5 +145,5 @@ lowest:  ## installs the oldest releases that pyproject.toml allows, on Python 3
 
 .PHONY: clean
 clean:  ## removes the environments and caches; runs/ stays
-	rm -rf $(VENV) $(PARITY) $(LOWEST) .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) $(PARITY) $(PLAN) $(LOWEST) .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

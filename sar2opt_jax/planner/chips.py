@@ -49,7 +49,7 @@ def _gpu(*, memory_gb: float, bfloat16: float, tf32: float, gbps: float, link_gb
 
 
 TPUS = {
-    "v4": _tpu(memory_gib=32, tflops=275, gbps=1228, ici_gbps=300, page="v4"),
+    "v4": _tpu(memory_gib=32, tflops=275, gbps=1200, ici_gbps=300, page="v4"),  # six links of 50 GB/s: arXiv 2304.01433
     "v5e": _tpu(memory_gib=16, tflops=197, gbps=819, ici_gbps=200, page="v5e"),
     "v5p": _tpu(memory_gib=95, tflops=459, gbps=2765, ici_gbps=600, page="v5p"),
     "v6e": _tpu(memory_gib=32, tflops=918, gbps=1638, ici_gbps=400, page="v6e"),
@@ -65,7 +65,7 @@ GPUS = {
         link_gbps=450,
         page="H200",
     ),
-    "NVIDIA H100 80GB HBM3": _gpu(memory_gb=80, bfloat16=989, tf32=494, gbps=3350, link_gbps=450, page="H100"),
+    "NVIDIA H100 80GB HBM3": _gpu(memory_gb=80, bfloat16=989.4, tf32=494.7, gbps=3350, link_gbps=450, page="H100"),
     "NVIDIA A100-SXM4-80GB": _gpu(memory_gb=80, bfloat16=312, tf32=156, gbps=2039, link_gbps=300, page="A100"),
     "NVIDIA A100-SXM4-40GB": _gpu(memory_gb=40, bfloat16=312, tf32=156, gbps=1555, link_gbps=300, page="A100"),
     "NVIDIA L4": _gpu(memory_gb=24, bfloat16=121, tf32=60, gbps=300, link_gbps=None, page="L4"),
