@@ -81,8 +81,8 @@ class TensorBoard:
         self._events: SummaryWriter | None = None
 
     def resume(self, step: int) -> None:
-        """Purges events after ``step``."""
-        self._open(purge_step=step + 1 if step else None)
+        """Purges events after ``step``: all of them where a killed run had saved nothing and begins again."""
+        self._open(purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One point on each curve."""
