@@ -148,8 +148,8 @@ def plan_stage(config: Config, name: str, dataset: Prepared, *, parent: str | No
 def stage_seed(seed: int, name: str) -> int:
     """The seed of stage ``name`` in a run with ``seed``, below 2^31.
 
-    Stages differ in data order and noise. A digest, because sums of seed and position would give a stage of one run what
-    another stage of a run with another seed had.
+    Stages differ in data order and noise. A digest, because sums of seed and position would give a stage of one run
+    what another stage of a run with another seed had.
     """
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4]) >> 1
 
