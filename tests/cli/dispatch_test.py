@@ -29,6 +29,7 @@ def started(monkeypatch):
         (["translate", "--model=run"], ("sar2opt_jax.translate", "sar2opt translate", "--model=run")),
         (["convert", "--help"], ("sar2opt_jax.convert", "sar2opt convert", "--help")),
         (["plan", "--topology=cpu"], ("sar2opt_jax.plan", "sar2opt plan", "--topology=cpu")),
+        (["export", "--model=run"], ("sar2opt_jax.deploy", "sar2opt export", "--model=run")),
         (["prepare", "sen12"], ("tfds_builders.prepare", "sar2opt prepare", "sen12")),
     ],
 )
