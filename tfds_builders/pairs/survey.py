@@ -15,6 +15,7 @@ from tfds_builders.pairs.headers import Headers, look
 from tfds_builders.pairs.raster import Raster, band_spread
 from tfds_builders.pairs.settings import Reading, Settings
 from tfds_builders.pairs.signature import Signature, colours, unapplied
+from tfds_builders.parallel import process_map
 
 _LOOKS_GREY = 3.0  # levels; what JPEG leaves of equal channels
 
@@ -53,7 +54,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         ValueError: no pair can be read (``BadFilesError``), bands or range are missing or do not fit.
     """
     headers = Headers()
-    taken = files.ordered_map(look, pairs, processes=processes)
+    taken = process_map(look, pairs, images=len(pairs), processes=processes)
     for found in tqdm(taken, total=len(pairs), desc="Reading headers", unit=" pairs", disable=None):
         headers.add(found)
     size = headers.size(root)
