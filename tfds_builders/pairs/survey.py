@@ -103,7 +103,6 @@ def _format(kind: Kind, reading: Reading, headers: Headers, size: tuple[int, int
         bands = bands[:1]
     elif spread is not None and spread < _LOOKS_GREY and expected.dtype == "uint8":
         advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
-        advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
         notes.append(
             f"{kind}: the {len(bands)} bands of a file differ by {spread:.2g} grey levels on average, like grey that "
             f"was saved as colour: {advice}"
