@@ -1,10 +1,10 @@
-"""Carries weights over from diffusers (PyTorch), and back:
+"""Converts weights from diffusers (PyTorch), and back:
 
     sar2opt convert --input=DIFFUSERS_FOLDER --output=WORKDIR
     sar2opt convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
     sar2opt convert --input=WORKDIR --output=DIFFUSERS_FOLDER
 
-What the input is, it sees for itself: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
+It recognises its input: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
 workdir, a stage's directory in it or one checkpoint becomes a folder that UNet2DModel.from_pretrained loads. Weights
 are copied bit for bit.
 """

@@ -3,7 +3,7 @@
     sar2opt prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED
     sar2opt prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
     sar2opt prepare simulated --data_dir=PREPARED
-    sar2opt prepare pairs/NAME --manual_dir=YOUR_OWN --data_dir=PREPARED --sar_range=-25,0
+    sar2opt prepare pairs/NAME --manual_dir=DOWNLOADED --data_dir=PREPARED --sar_range=-25,0
 
 The command of TFDS itself, `tfds build`, needs TensorFlow; this one does not. From a checkout,
 `python -m tfds_builders.prepare` does the same.
