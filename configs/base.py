@@ -285,7 +285,7 @@ def _real_small(config: Config) -> None:
 
 
 def _smoke(config: Config) -> None:
-    """Every stage and the evaluation in seconds, to see that all works."""
+    """Every stage and the evaluation, to see that everything runs: minutes on a CPU, most of them compiling."""
     _simulated(config)
     config.data.name = "simulated/tiny"
     config.model.widths = (32, 32)

@@ -1,6 +1,7 @@
 """Prepares a dataset: finds it, or makes it in a folder that takes the dataset's name when it is complete."""
 
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -163,7 +164,20 @@ def _maker(request: Request, manual_dir: Path | None) -> Callable[[Path], tfds.c
 def _generate(builder: tfds.core.DatasetBuilder, request: Request, manual_dir: Path | None) -> None:
     if isinstance(builder, PairsBuilder):
         builder.skip_bad, builder.processes = request.skip_bad, request.processes
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+    logger.info("Preparing %s in %s.", request.name, builder.data_path)
+    # What TFDS prints speaks of a download, and its nested bars tear each other; the builders have bars of their own.
+    with contextlib.redirect_stdout(io.StringIO()), _without_bars():
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Turns the progress bars of TFDS off."""
+    tfds.disable_progress_bar()
+    try:
+        yield
+    finally:
+        tfds.enable_progress_bar()
 
 
 def _replace(target: Path, made: Path, *, report: str) -> None:
