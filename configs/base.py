@@ -67,6 +67,7 @@ def _paper() -> Config:
     # Such as validation/lpips_alexnet or loss/teacher, as it is in metrics.jsonl; None: none are kept for being best.
     config.train.keep_best_metric = config_dict.placeholder(str)
     config.train.keep_best_checkpoints = 1  # of the best by keep_best_metric, besides all others that are kept
+    config.train.profile_steps = 0  # of every start that are traced for TensorBoard's profiler, after its first 10
     config.train.loader_threads = 16
     config.train.trackers = ()  # wandb, mlflow: where metrics go besides the workdir; each needs the extra of its name
 

@@ -144,6 +144,7 @@ def plan_stage(config: Config, name: str, dataset: Prepared, *, parent: str | No
         objective=STAGES[name].make(config, len(about.radar.bands)),
         num_steps=settings.num_steps,
         seed=stage_seed(config.seed, name),
+        dtype=settings.dtype,
         learning_rate=lambda step: float(cast(Array, rate(step))),
         description=about,
         translator=translator,
