@@ -52,7 +52,6 @@ def main(argv: list[str]) -> None:
     from sar2opt_jax.run import estimate
 
     try:
-        topology.check(str(_TOPOLOGY.value))
         output = _OUTPUT.value and paths.local_path(_OUTPUT.value, "--output")
         report = estimate.report(
             _CONFIG.value,
