@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     from sar2opt_jax.run import estimate
 
     try:
-        topology.check(str(_TOPOLOGY.value))
+        output = _OUTPUT.value and paths.local_path(_OUTPUT.value, "--output")
         report = estimate.report(
             _CONFIG.value,
             topology.find(str(_TOPOLOGY.value)),
@@ -62,8 +62,8 @@ def main(argv: list[str]) -> None:
             price=_PRICE.value,
             efficiency=_EFFICIENCY.value or 1.0,
         )
-        if _OUTPUT.value:
-            paths.write_json(paths.local_path(_OUTPUT.value, "--output"), report.to_json())
+        if output:
+            paths.write_json(output, report.to_json())
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(report.text())

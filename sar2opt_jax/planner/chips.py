@@ -27,7 +27,7 @@ class Chip:
 
 
 def _tpu(*, memory_gib: float, tflops: float, gbps: float, ici_gbps: float, page: str) -> Chip:
-    """A TPU: ``ici_gbps`` is half of the bidirectional bandwidth that its page states."""
+    """A TPU: ``memory_gib`` is what libtpu 0.0.42 leaves to a program, ``ici_gbps`` half of what its page states."""
     return Chip(
         memory=memory_gib * GIB,
         flops=dict.fromkeys(("bfloat16", "float32"), tflops * 1e12),
@@ -49,10 +49,12 @@ def _gpu(*, memory_gb: float, bfloat16: float, tf32: float, gbps: float, link_gb
 
 
 TPUS = {
-    "v4": _tpu(memory_gib=32, tflops=275, gbps=1200, ici_gbps=300, page="v4"),  # six links of 50 GB/s: arXiv 2304.01433
-    "v5e": _tpu(memory_gib=16, tflops=197, gbps=819, ici_gbps=200, page="v5e"),
-    "v5p": _tpu(memory_gib=95, tflops=459, gbps=2765, ici_gbps=600, page="v5p"),
-    "v6e": _tpu(memory_gib=32, tflops=918, gbps=1638, ici_gbps=400, page="v6e"),
+    "v4": _tpu(
+        memory_gib=30.75, tflops=275, gbps=1200, ici_gbps=300, page="v4"
+    ),  # six links of 50 GB/s: arXiv 2304.01433
+    "v5e": _tpu(memory_gib=15.75, tflops=197, gbps=819, ici_gbps=200, page="v5e"),
+    "v5p": _tpu(memory_gib=95.74, tflops=459, gbps=2765, ici_gbps=600, page="v5p"),
+    "v6e": _tpu(memory_gib=31.25, tflops=918, gbps=1638, ici_gbps=400, page="v6e"),
 }
 """By the name that a topology starts with."""
 

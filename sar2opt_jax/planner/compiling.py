@@ -22,7 +22,13 @@ from sar2opt_jax.planner.topology import Target
 logger = logging.getLogger(__name__)
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": GIB, "T": 2**40}
-_TOO_LARGE = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm", re.IGNORECASE)
+_SIZE = r"([\d.]+)([KMGT])"
+_TOO_LARGE = (
+    # Arguments are in it, whatever it says: so it was for programs of known size.
+    re.compile(rf"total memory required for HLO temporaries \({_SIZE}\) exceeds available HBM \({_SIZE}\)"),
+    re.compile(rf"Used {_SIZE} of {_SIZE} hbm"),
+)
+"""How libtpu says what a program takes, and what there is."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,10 +91,11 @@ def _compile(lowered: Any) -> Usage:
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        if not (match := _TOO_LARGE.search(str(error))):
+        match = next(filter(None, (pattern.search(str(error)) for pattern in _TOO_LARGE)), None)
+        if match is None:
             raise
         used, used_unit, capacity, unit = match.groups()
-        return Usage(peak=float(used) * _UNITS[used_unit.upper()], capacity=float(capacity) * _UNITS[unit.upper()])
+        return Usage(peak=float(used) * _UNITS[used_unit], capacity=float(capacity) * _UNITS[unit])
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     if memory is None:
         raise ValueError("This compiler does not say what memory a program takes; try --topology=cpu.")

@@ -77,8 +77,12 @@ def _tpu(name: str) -> Target:
             f"--topology={name} needs the TPU compiler: pip install 'sar2opt-jax[plan]'. --topology=cpu needs nothing."
         ) from error
     os.environ.setdefault("TPU_LIBRARY_PATH", libtpu.get_library_path())
+    kind, _, shape = name.partition(":")
+    options: dict[str, Any] = {"chip_config_name": "megacore"} if kind == "v4" else {}  # The two cores as one device.
+    if set(shape) <= {"1", "x"}:
+        options["chips_per_host_bounds"] = (1, 1, 1)
     try:
-        devices = topologies.get_topology_desc(platform="tpu", topology_name=name).devices
+        devices = topologies.get_topology_desc(platform="tpu", topology_name=name, **options).devices
     except Exception as error:  # Whatever the plugin raises; it has no type of its own.
         raise ValueError(f"--topology={name}: the TPU compiler does not know this slice ({error}).") from error
-    return Target(name, devices, TPUS[name.partition(":")[0]], f"libtpu {libtpu.__version__}")
+    return Target(name, devices, TPUS[kind], f"libtpu {libtpu.__version__}")
