@@ -56,6 +56,7 @@ def _paper() -> Config:
     config.train = ConfigDict()  # the same for all stages
     config.train.batch_size = 16  # examples an optimiser step, over all devices and hosts
     config.train.micro_batches = 2  # a step's share of a device is computed in this many parts
+    config.train.remat = "none"  # none | blocks: their insides are computed again for gradients; less memory, slower
     config.train.mapping = "auto"  # pmap | shard_map | auto: pmap in one process, shard_map in several
     config.train.nonfinite = "stop"  # stop | skip: what a loss or gradient that is not finite does
     config.train.log_every_steps = 100

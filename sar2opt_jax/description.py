@@ -38,8 +38,8 @@ class UNetSettings:
     head_width: int
     norm_groups: int
 
-    def make(self, *, dtype: str = "float32", out_channels: int = 3) -> UNet:
-        """The network; ``dtype`` is one of ``DTYPES``."""
+    def make(self, *, dtype: str = "float32", out_channels: int = 3, remat: str = "none") -> UNet:
+        """The network; ``dtype`` is one of ``DTYPES``, ``remat`` one of ``models.unet.REMATERIALISED``."""
         return UNet(
             widths=self.widths,
             blocks_per_level=self.blocks_per_level,
@@ -47,6 +47,7 @@ class UNetSettings:
             head_width=self.head_width,
             norm_groups=self.norm_groups,
             out_channels=out_channels,
+            remat=remat,
             dtype=look_up("dtype", dtype, DTYPES),
         )
 

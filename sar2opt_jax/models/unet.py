@@ -5,6 +5,7 @@ At its defaults it is the network of arXiv 2407.06095, 113,674,371 parameters wi
 and ``UpBlock2D`` elsewhere, a middle block with attention, ``layers_per_block = blocks_per_level``.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -20,7 +21,17 @@ from sar2opt_jax.models.layers import (
     TimeEmbedding,
     Upsample,
 )
-from sar2opt_jax.types import Array
+from sar2opt_jax.types import Array, check_known
+
+REMATERIALISED: dict[str, Callable[[Any], Any]] = {"none": lambda block: block, "blocks": nn.remat}
+"""What is kept of the inside of a block for its gradient: all of it, or its input alone, from which it is computed
+again (arXiv 1604.06174)."""
+
+
+def _blocks(remat: str) -> tuple[Any, Any]:
+    """The classes of residual and attention blocks."""
+    wrap = REMATERIALISED[remat]
+    return wrap(ResnetBlock), wrap(AttentionBlock)
 
 
 class Encoded(NamedTuple):
@@ -41,15 +52,17 @@ class DownLevel(nn.Module):
     head_width: int
     groups: int
     dtype: Any
+    remat: str
 
     @nn.compact
     def __call__(self, x: Array, time: Array) -> tuple[Array, ...]:
         """[b, h, w, any] to the outputs of every block, and of the downsampling as the last one."""
+        resnet, attention = _blocks(self.remat)
         outputs = []
         for i in range(self.blocks):
-            x = ResnetBlock(self.width, self.groups, self.dtype, name=f"resnet_{i}")(x, time)
+            x = resnet(self.width, self.groups, self.dtype, name=f"resnet_{i}")(x, time)
             if self.attention:
-                x = AttentionBlock(self.head_width, self.groups, self.dtype, name=f"attention_{i}")(x)
+                x = attention(self.head_width, self.groups, self.dtype, name=f"attention_{i}")(x)
             outputs.append(x)
         if self.downsample:
             outputs.append(Downsample(self.dtype, name="downsample")(x))
@@ -63,13 +76,15 @@ class MiddleLevel(nn.Module):
     head_width: int
     groups: int
     dtype: Any
+    remat: str
 
     @nn.compact
     def __call__(self, x: Array, time: Array) -> Array:
         """[b, h, w, width] to the same shape."""
-        x = ResnetBlock(self.width, self.groups, self.dtype, name="resnet_0")(x, time)
-        x = AttentionBlock(self.head_width, self.groups, self.dtype, name="attention_0")(x)
-        return ResnetBlock(self.width, self.groups, self.dtype, name="resnet_1")(x, time)
+        resnet, attention = _blocks(self.remat)
+        x = resnet(self.width, self.groups, self.dtype, name="resnet_0")(x, time)
+        x = attention(self.head_width, self.groups, self.dtype, name="attention_0")(x)
+        return resnet(self.width, self.groups, self.dtype, name="resnet_1")(x, time)
 
 
 class UpLevel(nn.Module):
@@ -82,15 +97,17 @@ class UpLevel(nn.Module):
     head_width: int
     groups: int
     dtype: Any
+    remat: str
 
     @nn.compact
     def __call__(self, x: Array, skips: tuple[Array, ...], time: Array) -> Array:
         """[b, h, w, any] and skips of [b, h, w, any], used from the last to the first."""
+        resnet, attention = _blocks(self.remat)
         for i, skip in enumerate(reversed(skips)):
             x = jnp.concatenate([x, skip], axis=-1)
-            x = ResnetBlock(self.width, self.groups, self.dtype, name=f"resnet_{i}")(x, time)
+            x = resnet(self.width, self.groups, self.dtype, name=f"resnet_{i}")(x, time)
             if self.attention:
-                x = AttentionBlock(self.head_width, self.groups, self.dtype, name=f"attention_{i}")(x)
+                x = attention(self.head_width, self.groups, self.dtype, name=f"attention_{i}")(x)
         return Upsample(self.dtype, name="upsample")(x) if self.upsample else x
 
 
@@ -105,6 +122,7 @@ class UNet(nn.Module):
       norm_groups: groups of every GroupNorm. A group of one channel removes all that is constant over an image, the
         time first of all: narrow levels need fewer groups than channels.
       out_channels: channels of the prediction.
+      remat: one of ``REMATERIALISED``: memory of a gradient against computing time; results are the same.
       dtype: what the inside computes in, float32 or bfloat16. Parameters, statistics, softmax, the time embedding, the
         last norm and the last convolution are float32 whatever it is: a one-step student divides by a small alpha.
 
@@ -118,6 +136,7 @@ class UNet(nn.Module):
     head_width: int = 8
     norm_groups: int = 32
     out_channels: int = 3
+    remat: str = "none"
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
@@ -138,13 +157,14 @@ class UNet(nn.Module):
             raise ValueError(f"blocks_per_level must be at least 1; got {self.blocks_per_level}.")
         if jnp.dtype(self.dtype) not in (jnp.float32, jnp.bfloat16):
             raise ValueError(f"dtype must be float32 or bfloat16; got {jnp.dtype(self.dtype).name}.")
+        check_known("remat", self.remat, REMATERIALISED)
         super().__post_init__()
 
     def setup(self) -> None:
         """Names the layers; the discriminator's trunk is the part that ``encode`` uses."""
         levels = list(zip(self.widths, self.attention, strict=True))
         last = len(levels) - 1
-        shared = {"head_width": self.head_width, "groups": self.norm_groups, "dtype": self.dtype}
+        shared = {"head_width": self.head_width, "groups": self.norm_groups, "dtype": self.dtype, "remat": self.remat}
         self.time_embedding = TimeEmbedding(self.widths[0])
         self.conv_in = Conv(self.widths[0], dtype=self.dtype)
         self.down = [

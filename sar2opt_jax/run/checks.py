@@ -11,7 +11,7 @@ from sar2opt_jax.diffusion import losses, times
 from sar2opt_jax.engine import parallel, trackers
 from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.models.patchgan import PatchGAN
-from sar2opt_jax.models.unet import UNet
+from sar2opt_jax.models.unet import REMATERIALISED, UNet
 from sar2opt_jax.run.evaluation import check_evaluation
 from sar2opt_jax.run.optimizers import DECAYS, Config
 from sar2opt_jax.run.ranges import check_ranges
@@ -87,6 +87,7 @@ def _check_train(config: Config, *, num_devices: int) -> None:
         raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
     check_known("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
     trackers.check(tuple(config.train.trackers))
+    check_known("train.remat", config.train.remat, REMATERIALISED)
     check_known("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
     parallel.check_batch_size(
         config.train.batch_size, num_devices=num_devices, micro_batches=config.train.micro_batches

@@ -105,7 +105,7 @@ DISCRIMINATORS: dict[str, Callable[[Config, int], AdversarialDiscriminator]] = {
 def trunk_discriminator(config: Config) -> Discriminator:
     """The discriminator made of the teacher's encoder, with the head that the config asks for."""
     patches = config.adversarial.discriminator == "unet_patches"
-    return Discriminator(unet=unet(config).make(dtype=config.distill.dtype), patches=patches)
+    return Discriminator(unet=unet(config).make(dtype=config.distill.dtype, remat=config.train.remat), patches=patches)
 
 
 def adversarial_patchgan(config: Config) -> PatchGAN:
@@ -116,7 +116,7 @@ def adversarial_patchgan(config: Config) -> PatchGAN:
 def _distill_settings(config: Config) -> dict[str, Any]:
     settings = config.distill
     return {
-        "model": _model(config, unet(config).make(dtype=settings.dtype)),
+        "model": _model(config, unet(config).make(dtype=settings.dtype, remat=config.train.remat)),
         "optimizer": optimizer(settings.optimizer, num_steps=settings.num_steps),
         "schedule": schedule(config).make(),
         "prediction": config.model.prediction,
@@ -176,7 +176,7 @@ def _network(
     config: Config, dtype: str, *, sar_channels: int, out_channels: int = 3
 ) -> tuple[Model, Callable[[Array], Params]]:
     """The U-Net as a function, and what makes its parameters."""
-    network = unet(config).make(dtype=dtype, out_channels=out_channels)
+    network = unet(config).make(dtype=dtype, out_channels=out_channels, remat=config.train.remat)
     size = config.data.image_size
     init = functools.partial(init_params, network, image_size=size, sar_channels=sar_channels)
     return _model(config, network), init

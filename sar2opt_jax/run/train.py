@@ -86,6 +86,7 @@ class TrainSettings:
 
     batch_size: int
     micro_batches: int
+    remat: str
     mapping: str
     nonfinite: str
     log_every_steps: int
