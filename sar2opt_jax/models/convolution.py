@@ -72,7 +72,7 @@ def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def _forward(x: Array, kernel: Array, geometry: Geometry) -> tuple[Array, tuple[Array, Array]]:
-    return convolve(x, kernel, geometry), (x, kernel)
+    return _convolve(x, kernel, geometry), (x, kernel)
 
 
 def _backward(geometry: Geometry, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:

@@ -104,6 +104,23 @@ def test_gradient_reaches_every_parameter_and_input():
         assert np.isfinite(leaf).all(), path
 
 
+def test_rematerialised_blocks_take_less_memory_for_the_same_gradients():
+    deep = {"widths": (8, 8), "blocks_per_level": 3, "attention": (False, True), "norm_groups": 4}
+    params, arguments = filled(UNet(**deep)), inputs(32, 32)
+
+    def compiled(remat):
+        unet = UNet(**deep, remat=remat)
+        loss = jax.grad(lambda params: jnp.square(unet.apply({"params": params}, *arguments)).mean())
+        return jax.jit(loss).lower(params).compile()
+
+    kept, again = compiled("none"), compiled("blocks")
+    expected, found = kept(params), again(params)
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6 * scale), found, expected)
+    used = [program.memory_analysis().temp_size_in_bytes for program in (kept, again)]
+    assert used[1] < 0.7 * used[0], used
+
+
 def test_image_size_that_does_not_halve_is_refused():
     message = r"Image height and width \(48 x 100\) must be divisible by 32: the U-Net halves them 5 times\."
     with pytest.raises(ValueError, match=message):
@@ -126,6 +143,7 @@ def test_image_size_that_does_not_halve_is_refused():
         ),
         ({"attention": (True,)}, r"attention \(True,\) .* it has 1 entries, widths has 2"),
         ({"blocks_per_level": 0}, r"blocks_per_level must be at least 1; got 0"),
+        ({"remat": "all"}, r"Unknown remat 'all'; known: none, blocks"),
         ({"dtype": jnp.float16}, r"dtype must be float32 or bfloat16; got float16"),
     ],
 )
