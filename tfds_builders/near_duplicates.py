@@ -103,8 +103,8 @@ def match(
     total = int(counts.sum())
     if total > _MANY:
         logger.warning(
-            "%s: %s pairs of images in different splits have similar hashes; all of them are decoded and compared, which "
-            "can take hours. The image with most of them, %s, is %s: open water and borders without data look alike.",
+            "%s: %s pairs of images in different splits have similar hashes; all of them are decoded and compared, "
+            "which can take hours. The image with most, %s, is %s: open water and borders without data look alike.",
             *(title, f"{total:,}", f"{counts.max():,}", shown(rest[int(counts.argmax())].path)),
         )
     most = max(_TASK_PIXELS // (form.shape[0] * form.shape[1]), 1)

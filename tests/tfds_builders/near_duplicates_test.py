@@ -125,7 +125,7 @@ def test_many_candidates_are_announced_with_the_image_that_has_most(images, monk
     assert said.startswith(
         "images: 16 pairs of images in different splits have similar hashes; all of them are decoded"
     )
-    assert "The image with most of them, 4, is /" in said
+    assert "The image with most, 4, is /" in said
 
 
 def test_processes_find_the_same(images, monkeypatch):
