@@ -44,8 +44,9 @@ def near(
     blocks = [(width * number, width) for number in range(distance + 1)]
     buckets = [list(_buckets(first, second, block)) for block in blocks]
     total = sum(len(rows) * len(columns) for found in buckets for rows, columns in found)
-    if total > len(first) * len(second):  # Most are equal in most blocks.
-        blocks, total = [(0, 0)], len(first) * len(second)
+    everything = len(first) * len(second)
+    if total > everything or everything <= _TILE:  # Most are equal in most blocks, or there are few.
+        blocks, total = [(0, 0)], everything
         buckets = [list(_buckets(first, second, block)) for block in blocks]
 
     def compare(tile: _Tile) -> tuple[int, np.ndarray]:
