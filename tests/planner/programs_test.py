@@ -60,7 +60,12 @@ def test_effort_says_how_the_largest_batch_is_found(compiled, effort, sizes, mos
 
 
 @pytest.mark.parametrize(
-    ("more", "sizes", "expected"), [(0.5, [2, 4, 11, 10], (10, True)), (3, [2, 4, 11, 8], (8, True))]
+    ("more", "sizes", "expected"),
+    [
+        (0.5, [2, 4, 11, 10], (10, True)),
+        (3, [2, 4, 11, 6], (6, True)),
+        (30, [2, 4, 11], (2, True)),  # Back at the config's own, which is known to fit.
+    ],
 )
 def test_line_that_promises_too_much_is_corrected(compiled, monkeypatch, more, sizes, expected):
     linear = programs.usage
