@@ -82,6 +82,21 @@ $(PLAN)/.installed: pyproject.toml constraints.txt
 	  | { grep --line-buffered -oE '^(Collecting [^][ <>=!~;]+|Installing collected packages)' || true; }
 	@touch $@
 
+DOCS := .venv-docs
+
+.PHONY: docs
+docs: $(DOCS)/.installed  ## builds the site of the documentation in site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	@echo "The documentation is site/index.html."
+
+# The reference is read from the source, which is not imported: JAX is not needed.
+$(DOCS)/.installed: docs/requirements.txt
+	$(check-python)
+	@$(PYTHON) -m venv --clear --without-pip $(DOCS)
+	@set -o pipefail; $(PYTHON) -m pip --python $(DOCS)/bin/python --disable-pip-version-check install --quiet \
+	  --progress-bar off -r docs/requirements.txt
+	@touch $@
+
 .PHONY: soak
 soak: env  ## kills, damages and fills disks for about twenty minutes, then writes docs/reliability.md
 	@$(VENV)/bin/python tests/faults/soak.py $(ARGS)
@@ -145,5 +160,5 @@ lowest:  ## installs the oldest releases that pyproject.toml allows, on Python 3
 
 .PHONY: clean
 clean:  ## removes the environments and caches; runs/ stays
-	rm -rf $(VENV) $(PARITY) $(PLAN) $(LOWEST) .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) $(PARITY) $(PLAN) $(DOCS) $(LOWEST) site .jax_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

@@ -67,6 +67,7 @@ def _paper() -> Config:
     # Such as validation/lpips_alexnet or loss/teacher, as it is in metrics.jsonl; None: none are kept for being best.
     config.train.keep_best_metric = config_dict.placeholder(str)
     config.train.keep_best_checkpoints = 1  # of the best by keep_best_metric, besides all others that are kept
+    config.train.profile_steps = 0  # of every start that are traced for TensorBoard's profiler, after its first 10
     config.train.loader_threads = 16
     config.train.trackers = ()  # wandb, mlflow: where metrics go besides the workdir; each needs the extra of its name
 
@@ -285,7 +286,7 @@ def _real_small(config: Config) -> None:
 
 
 def _smoke(config: Config) -> None:
-    """Every stage and the evaluation in seconds, to see that all works."""
+    """Every stage and the evaluation, to see that everything runs: minutes on a CPU, most of them compiling."""
     _simulated(config)
     config.data.name = "simulated/tiny"
     config.model.widths = (32, 32)

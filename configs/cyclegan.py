@@ -1,7 +1,7 @@
 """A baseline: two U-Nets, there and back, that learn from radar and optical images without their pairing (CycleGAN).
 
-    python -m sar2opt_jax.main --config=configs/cyclegan.py         # embedded data, on a CPU
-    python -m sar2opt_jax.main --config=configs/cyclegan.py:sen12   # SEN1-2 at 256 x 256, the network of the teacher
+    sar2opt train --config=cyclegan         # embedded data, on a CPU
+    sar2opt train --config=cyclegan:sen12   # SEN1-2 at 256 x 256, the network of the teacher
 
 As many optimiser steps as teacher and student of configs/acd.py take together, with the same presets.
 """

@@ -1,6 +1,6 @@
 """A teacher, then consistency distillation without an adversary: what the discriminator adds is measured against it.
 
-    python -m sar2opt_jax.main --config=configs/distill.py
+    sar2opt train --config=distill
 
 The same presets as configs/acd.py.
 """

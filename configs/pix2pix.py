@@ -1,7 +1,7 @@
 """A baseline: the U-Net as a one-step generator with a discriminator of patches, trained on pairs (pix2pix).
 
-    python -m sar2opt_jax.main --config=configs/pix2pix.py          # embedded data, on a CPU
-    python -m sar2opt_jax.main --config=configs/pix2pix.py:sen12    # SEN1-2 at 256 x 256, the network of the teacher
+    sar2opt train --config=pix2pix          # embedded data, on a CPU
+    sar2opt train --config=pix2pix:sen12    # SEN1-2 at 256 x 256, the network of the teacher
 
 As many optimiser steps as teacher and student of configs/acd.py take together, with the same presets.
 """

@@ -1,7 +1,7 @@
 """The conditional diffusion model alone, for a teacher that several distillations share.
 
-    python -m sar2opt_jax.main --config=configs/teacher.py
-    python -m sar2opt_jax.main --config=configs/acd.py --config.teacher.export=runs/teacher-simulated
+    sar2opt train --config=teacher
+    sar2opt train --config=acd --config.teacher.export=runs/teacher-simulated
 
 The same presets as configs/acd.py.
 """

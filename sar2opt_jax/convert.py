@@ -1,10 +1,10 @@
-"""Carries weights over from diffusers (PyTorch), and back:
+"""Converts weights from diffusers (PyTorch), and back:
 
     sar2opt convert --input=DIFFUSERS_FOLDER --output=WORKDIR
     sar2opt convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
     sar2opt convert --input=WORKDIR --output=DIFFUSERS_FOLDER
 
-What the input is, it sees for itself: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
+It recognises its input: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
 workdir, a stage's directory in it or one checkpoint becomes a folder that UNet2DModel.from_pretrained loads. Weights
 are copied bit for bit.
 """
@@ -29,7 +29,14 @@ NO_PLATFORM = "Unable to initialize backend"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Flags, then one call."""
     logging.set_verbosity(logging.ERROR)  # Orbax logs a dozen lines a checkpoint.
-    flags = vars(parser().parse_args(arguments))
+    given, command = sys.argv[1:] if arguments is None else arguments, parser()
+    if not given:
+        print(
+            f"{command.prog} needs --input and --output.\n\n{(__doc__ or '').strip()}\n\n--help lists all flags.",
+            file=sys.stderr,
+        )
+        sys.exit(start.USAGE_STATUS)
+    flags = vars(command.parse_args(given))
     source, target = flags.pop("input"), flags.pop("output")
     try:
         source, target = paths.local_path(source, "--input"), paths.local_path(target, "--output")
@@ -100,7 +107,7 @@ def convert(source: Path, target: Path, *, flags: Mapping[str, Any]) -> list[str
     stage = converted.description.stage
     with paths.atomic_directory(target / stage) as directory:
         export.save(directory / "checkpoints", converted)
-    return [*lines, f"Wrote {target / stage}; try it: python -m sar2opt_jax.translate --model={target}"]
+    return [*lines, f"Wrote {target / stage}; try it: sar2opt translate --model={target}"]
 
 
 def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ of each example. From a checkout, `python -m sar2opt_jax.main` does the same as 
 """
 
 import logging
+import shlex
 import sys
 from typing import Any
 
@@ -17,7 +18,7 @@ import absl.logging
 from absl import app, flags
 from ml_collections import config_flags
 
-from sar2opt_jax.cli import start
+from sar2opt_jax.cli import configs, start
 from sar2opt_jax.cli.configs import ConfigParser
 from tfds_builders import interruption
 
@@ -71,7 +72,9 @@ def main(argv: list[str]) -> None:
     try:
         join_cluster()
         show_log(verbose=jax.process_index() == 0)
-        experiment = plan.experiment(_CONFIG.value, workdir=_WORKDIR.value)
+        preset = configs.load(config_flags.get_config_filename(flags.FLAGS["config"])).config
+        command = f"{start.program('sar2opt_jax.main')} {shlex.join(sys.argv[1:])}"
+        experiment = plan.experiment(_CONFIG.value, workdir=_WORKDIR.value, preset=preset, command=command)
         contenders = experiment.comparison.contenders() if _MODE.value == "evaluate" else []
         replayed = parse_step(_REPLAY.value) if _MODE.value == "replay" else None
     except (ValueError, OSError) as error:
@@ -132,7 +135,8 @@ def parse_step(text: str | None) -> tuple[str, int]:
 
 def show_log(*, verbose: bool) -> None:
     """Shows what this package says, on one process of several."""
-    logging.getLogger("sar2opt_jax").setLevel(logging.INFO if verbose else logging.WARNING)
+    for package in ("sar2opt_jax", "tfds_builders"):
+        logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def run() -> None:

@@ -4,7 +4,7 @@
     sar2opt translate --model=runs/acd-simulated --input=SAR_FOLDER --output=OPTICAL_FOLDER --steps=8
 
 Images are PNG, JPEG or GeoTIFF files of any size, with the bands and in the units of the model's training data, which
-its description states. Exit status 1: some could not be translated, and the last lines say which and why.
+its description states. Exit status 1: some images could not be translated; the last lines say which and why.
 """
 
 import sys

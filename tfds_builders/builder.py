@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from tfds_builders import audit, files, finding, splits
 from tfds_builders.bad_files import BadFile, BadFilesError, counted, shown
@@ -183,10 +184,11 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             ground_sampling_m=self.ground_sampling_m,
             content={name: content(pairs, facts) for name, pairs in members.items()},
         )
-        return {name: self._generate_examples(pairs) for name, pairs in members.items()}
+        return {name: self._generate_examples(pairs, split=name) for name, pairs in members.items()}
 
-    def _generate_examples(self, pairs: Sequence[files.Pair]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for pair, images in files.stored_pairs(pairs, self.formats, processes=self.processes):
+    def _generate_examples(self, pairs: Sequence[files.Pair], *, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        stored = files.stored_pairs(pairs, self.formats, processes=self.processes)
+        for pair, images in tqdm(stored, total=len(pairs), desc=f"Writing {split}", unit=" pairs", disable=None):
             patch = pair.patch
             yield (
                 patch.id,

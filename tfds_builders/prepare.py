@@ -3,7 +3,7 @@
     sar2opt prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED
     sar2opt prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
     sar2opt prepare simulated --data_dir=PREPARED
-    sar2opt prepare pairs/NAME --manual_dir=YOUR_OWN --data_dir=PREPARED --sar_range=-25,0
+    sar2opt prepare pairs/NAME --manual_dir=DOWNLOADED --data_dir=PREPARED --sar_range=-25,0
 
 The command of TFDS itself, `tfds build`, needs TensorFlow; this one does not. From a checkout,
 `python -m tfds_builders.prepare` does the same.
@@ -34,7 +34,14 @@ def main(arguments: list[str] | None = None) -> None:
 
     What is wrong with the input ends it with one message, and a signal with one line and ``interruption.STATUS``.
     """
-    flags = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    given = _joined(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    if not given:
+        print(
+            f"{parser.prog} needs a dataset.\n\n{(__doc__ or '').strip()}\n\n--help lists all flags.", file=sys.stderr
+        )
+        sys.exit(2)
+    flags = parser.parse_args(given)
     try:
         with interruption.raised():
             done = prepare_or_reuse(

@@ -25,14 +25,14 @@ COMMANDS = {
         "sar2opt_jax.main", "evaluates a trained run again, with a new report", ("--mode=evaluate",)
     ),
     "translate": Subcommand("sar2opt_jax.translate", "translates radar images to optical ones by a trained run"),
-    "convert": Subcommand("sar2opt_jax.convert", "carries weights over from diffusers (PyTorch), and back"),
+    "convert": Subcommand("sar2opt_jax.convert", "converts weights from diffusers (PyTorch), and back"),
     "export": Subcommand("sar2opt_jax.deploy", "writes a trained run as one program that runs without this package"),
     "prepare": Subcommand("tfds_builders.prepare", "turns downloaded image pairs into a dataset"),
     "plan": Subcommand("sar2opt_jax.plan", "says what a training takes of a TPU slice, a GPU or a CPU"),
 }
 
 FIRST_STEPS = """\
-To see all of it work, in minutes on a CPU, with a dataset that it draws itself:
+To see everything run, in minutes on a CPU, on a dataset that is drawn on the spot:
 
   sar2opt train --config=acd:smoke --workdir=runs/smoke
   sar2opt translate --model=runs/smoke --input=SAR.png --output=OPTICAL.png

@@ -43,7 +43,7 @@ def min_snr_weight(snr: Array, *, gamma: float, prediction: str) -> Array:
 
     Args:
       snr: S = (alpha_t / sigma_t)^2, [batch].
-      gamma: where the weight stops to grow; 5 in the source.
+      gamma: where the weight stops growing; 5 in the source.
       prediction: ``eps``, ``v`` or ``x_0``.
 
     Returns:

@@ -1,5 +1,6 @@
 """The training loop: one for all stages, and it knows nothing of what they learn."""
 
+import contextlib
 import logging
 import signal
 import threading
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from sar2opt_jax.engine import agreement
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.engine.profile import Profile
 from sar2opt_jax.engine.writer import Writer
 from sar2opt_jax.types import Array, Batch, Metrics, Networks, PyTree, Remarks, Stage
 
@@ -48,6 +50,8 @@ def train(
     validate_every_steps: int,
     save_every_steps: int,
     nonfinite: str,
+    more_rates: Callable[[float], dict[str, float]] = lambda steps_per_second: {},
+    profile: Profile | None = None,
 ) -> Networks:
     """Runs a stage from where it stands to its last step.
 
@@ -73,6 +77,8 @@ def train(
       validate_every_steps: how often it is validated; also after the last step, as previews are made.
       save_every_steps: how often all is saved; always after the last step.
       nonfinite: ``stop`` or ``skip`` where a loss or gradient is not finite.
+      more_rates: from steps per second to further rates that are logged beside it.
+      profile: traces some steps; None traces none.
 
     Returns:
       The export after the last step, as numpy arrays.
@@ -97,7 +103,8 @@ def train(
         else:
             logger.info("Stage %s is finished: %d steps.", name, num_steps)
             return trained
-    step, meter = 0, Meter(name, log_every_steps, writer, nonfinite, explain)
+    step, meter = 0, Meter(name, log_every_steps, writer, nonfinite, explain, more_rates)
+    profile = profile or Profile(None, steps=0)
     if latest is None:
         state = parallel.place(initial())
     else:
@@ -120,16 +127,18 @@ def train(
             told_to_stop = signals.caught or agreement.told_to_stop()
             finished = step == num_steps
             if step > first and (step % validate_every_steps == 0 or finished):
-                meter.catch_up()
-                meter.validated(step, validate(step, state, stage.export(state)))
+                with meter.apart():
+                    meter.validated(step, validate(step, state, stage.export(state)))
             if step > first and (step % preview_every_steps == 0 or finished):
-                writer.image(step, preview(step, stage.export(state)))
+                with meter.apart():
+                    writer.image(step, preview(step, stage.export(state)))
             if step > saved and (step % save_every_steps == 0 or finished or told_to_stop):
-                meter.catch_up()
-                checkpoints.save(step, state, batches, stage.export(state), progress=meter.progress())
+                with meter.apart():
+                    checkpoints.save(step, state, batches, stage.export(state), progress=meter.progress())
                 saved = step
             if told_to_stop or finished:
                 break
+            profile.before_step(step - first, meter.catch_up)
             batch = parallel.shard(next(batches))
             started = time.monotonic()
             if step == first:
@@ -139,6 +148,7 @@ def train(
                 meter.say(f"compiled in {time.monotonic() - started:.0f} s.")
             step += 1
             meter.add(step, metrics, examples=batch.index.size)
+        profile.close(meter.catch_up)
         checkpoints.wait()
         if finished:
             meter.close(stage)
@@ -152,10 +162,18 @@ def train(
 class Meter:
     """Averages metrics between logged steps, reading each step's when the next one has been started."""
 
-    def __init__(self, stage: str, every_steps: int, writer: Writer, nonfinite: str, explain: Callable[[int], str]):
+    def __init__(
+        self,
+        stage: str,
+        every_steps: int,
+        writer: Writer,
+        nonfinite: str,
+        explain: Callable[[int], str],
+        more_rates: Callable[[float], dict[str, float]],
+    ):
         """Reports to ``writer`` at every multiple of ``every_steps``; the others are ``train``'s."""
         self.stage, self.every_steps, self.writer = stage, every_steps, writer
-        self.nonfinite, self.explain = nonfinite, explain
+        self.nonfinite, self.explain, self.more_rates = nonfinite, explain, more_rates
         self._bar: Any = None
         self._waiting: tuple[int, Metrics, int] | None = None
         self._sums: dict[str, float] = {}
@@ -164,6 +182,15 @@ class Meter:
         # What rates are taken from: work done since then. It begins after the first step, which compiles.
         self._since: float | None = None
         self._timed_steps = self._timed_examples = 0
+        self._seconds_apart = 0.0
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Around what is no training, when all steps before it are done and read: goodput does not count it."""
+        self.catch_up()
+        started = time.monotonic()
+        yield
+        self._seconds_apart += time.monotonic() - started
 
     def show_in(self, bar: Any) -> None:
         """Moves a progress bar; without one on the screen, logged steps become log lines."""
@@ -200,7 +227,7 @@ class Meter:
         self._counts["steps"] += 1
         self._counts["finite_steps"] += finite
         if self._since is None:
-            self._since = time.monotonic()
+            self._since, self._seconds_apart = time.monotonic(), 0.0
         else:
             self._timed_steps += 1
             self._timed_examples += examples
@@ -251,17 +278,22 @@ class Meter:
         self._sums, self._counts = {}, {"steps": 0, "finite_steps": 0}
 
     def _rates(self) -> dict[str, float]:
-        """Speed since the last logged step, saving and previews included; none of the step that compiles."""
+        """Speed since the last logged step, saving and previews included; none of the step that compiles.
+
+        ``goodput`` is the share of that time in which steps ran, and nothing was validated, drawn or saved.
+        """
         if self._since is None or not self._timed_steps:
             return {}
         now = time.monotonic()
         seconds = max(now - self._since, 1e-9)
+        steps_per_second = self._timed_steps / seconds
         rates = {
-            "steps_per_second": self._timed_steps / seconds,
+            "steps_per_second": steps_per_second,
             "examples_per_second": self._timed_examples / seconds,
+            "goodput": max(1 - self._seconds_apart / seconds, 0.0),
         }
-        self._since, self._timed_steps, self._timed_examples = now, 0, 0
-        return rates
+        self._since, self._timed_steps, self._timed_examples, self._seconds_apart = now, 0, 0, 0.0
+        return rates | self.more_rates(steps_per_second)
 
 
 class Signals:

@@ -55,7 +55,7 @@ PER_IMAGE = {
         label="SSIM",
         better="higher",
         digits=3,
-        meaning="Structural similarity with an 11 x 11 Gaussian window (sigma 1.5, K = 0.01, 0.03), on the same "
+        meaning="Structural similarity with an 11 × 11 Gaussian window (sigma 1.5, K = 0.01, 0.03), on the same "
         "images. 1 is the truth.",
     ),
     "lpips_alexnet": Quantity(
@@ -75,7 +75,7 @@ PER_IMAGE = {
         unit="ΔE",
         better="lower",
         digits=2,
-        meaning="Mean CIEDE2000 difference between the colours of areas of 8 x 8 pixels: how far the colours are off, "
+        meaning="Mean CIEDE2000 difference between the colours of areas of 8 × 8 pixels: how far the colours are off, "
         "whatever the detail. About 1 is just noticeable side by side.",
     ),
     "sharpness": Quantity(
@@ -104,7 +104,7 @@ DISTANCES = {
         "network of 2015 that FID is defined with. Biased upwards on few images: compare only within one table.",
     ),
     "kid": Quantity(
-        label="KID x 1000",
+        label="KID × 1000",
         better="lower",
         digits=1,
         meaning="Kernel distance in the same features, times 1000: without bias on few images.",
@@ -117,7 +117,7 @@ DISTANCES = {
         "values; it ranks methods within one table.",
     ),
     "kernel_alexnet": Quantity(
-        label="Kernel (AlexNet) x 1000",
+        label="Kernel (AlexNet) × 1000",
         better="lower",
         digits=1,
         meaning="Kernel distance in AlexNet features, times 1000. **This is not KID.**",

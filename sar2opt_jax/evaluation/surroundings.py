@@ -25,7 +25,7 @@ def hardware() -> dict[str, str]:
     if kind != device.platform:
         kind = f"{kind} ({device.platform})"
     return {
-        "Device": f"{jax.device_count()} x {kind}",
+        "Device": f"{jax.device_count()} × {kind}",
         "Processor": f"{_processor()}, {os.cpu_count()} logical cores",
         "Software": f"JAX {jax.__version__}, Python {platform.python_version()}",
     }

@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sar2opt_jax.models.layers import Conv3x3, GroupNorm
+from sar2opt_jax.models.convolution import Conv
+from sar2opt_jax.models.layers import GroupNorm
 from sar2opt_jax.models.unet import Encoded, UNet
 from sar2opt_jax.types import Array, Params
 
@@ -30,9 +31,9 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, features: Array) -> Array:
         """[b, h, w, any] with h, w of at least 2, to logits [b] float32."""
-        x = Conv3x3(self.width, dtype=self.dtype, name="conv1")(features)
+        x = Conv(self.width, dtype=self.dtype, name="conv1")(features)
         x = nn.silu(GroupNorm(self.groups, self.dtype, name="norm1")(x))
-        x = nn.Conv(self.width, (4, 4), strides=(2, 2), padding=1, dtype=self.dtype, name="conv2")(x)
+        x = Conv(self.width, (4, 4), stride=2, dtype=self.dtype, name="conv2")(x)
         x = nn.silu(GroupNorm(self.groups, jnp.float32, name="norm2")(x))
         return nn.Dense(1, dtype=jnp.float32, name="logit")(x.mean(axis=(1, 2)))[:, 0]
 
@@ -47,9 +48,9 @@ class PatchHead(nn.Module):
     @nn.compact
     def __call__(self, features: Array) -> Array:
         """[b, h, w, any] to logits [b, h * w] float32."""
-        x = Conv3x3(self.width, dtype=self.dtype, name="conv1")(features)
+        x = Conv(self.width, dtype=self.dtype, name="conv1")(features)
         x = nn.silu(GroupNorm(self.groups, jnp.float32, name="norm1")(x))
-        logits = nn.Conv(1, (1, 1), dtype=jnp.float32, name="logit")(x)
+        logits = Conv(1, (1, 1), padding=0, dtype=jnp.float32, name="logit")(x)
         return logits.reshape(logits.shape[0], -1)
 
 

@@ -12,14 +12,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sar2opt_jax.models.convolution import Conv
 from sar2opt_jax.types import Array
 
 EPSILON = 1e-5
 """Added to the variance in every GroupNorm."""
 MAX_PERIOD = 10_000.0
 """The slowest wave of the time embedding has a period of 2 pi times nearly this many time steps."""
-
-Conv3x3 = functools.partial(nn.Conv, kernel_size=(3, 3), padding=1)
 
 
 def time_waves(t: Array, *, width: int) -> Array:
@@ -105,12 +104,12 @@ class ResnetBlock(nn.Module):
     def __call__(self, x: Array, time: Array) -> Array:
         """[b, h, w, any] and the embedded time [b, d] to [b, h, w, width]."""
         hidden = nn.silu(GroupNorm(self.groups, self.dtype, name="norm1")(x))
-        hidden = Conv3x3(self.width, dtype=self.dtype, name="conv1")(hidden)
+        hidden = Conv(self.width, dtype=self.dtype, name="conv1")(hidden)
         hidden += nn.Dense(self.width, dtype=self.dtype, name="time")(nn.silu(time))[:, None, None, :]
         hidden = nn.silu(GroupNorm(self.groups, self.dtype, name="norm2")(hidden))
-        hidden = Conv3x3(self.width, dtype=self.dtype, name="conv2")(hidden)
+        hidden = Conv(self.width, dtype=self.dtype, name="conv2")(hidden)
         if x.shape[-1] != self.width:
-            x = nn.Conv(self.width, kernel_size=(1, 1), dtype=self.dtype, name="shortcut")(x)
+            x = Conv(self.width, kernel_size=(1, 1), padding=0, dtype=self.dtype, name="shortcut")(x)
         return x + hidden
 
 
@@ -151,7 +150,7 @@ class Downsample(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[b, 2h, 2w, c] to [b, h, w, c]."""
-        return Conv3x3(x.shape[-1], strides=(2, 2), dtype=self.dtype, name="conv")(x)
+        return Conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv")(x)
 
 
 class Upsample(nn.Module):
@@ -169,4 +168,4 @@ class Upsample(nn.Module):
         batch, height, width, channels = x.shape
         x = jnp.broadcast_to(x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
         x = x.reshape(batch, 2 * height, 2 * width, channels)
-        return Conv3x3(channels, dtype=self.dtype, name="conv")(x)
+        return Conv(channels, dtype=self.dtype, name="conv")(x)

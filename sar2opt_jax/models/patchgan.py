@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from sar2opt_jax.models.convolution import Conv
 from sar2opt_jax.models.layers import GroupNorm
 from sar2opt_jax.types import Array
 
@@ -70,9 +71,9 @@ class PatchGAN(nn.Module):
         for i, width in enumerate(self.widths):
             stride = 2 if i < last else 1
             # The norm takes a bias away again.
-            convolution = functools.partial(nn.Conv, width, (4, 4), padding=1, dtype=self.dtype, use_bias=i == 0)
-            x = convolution(strides=(stride, stride), name=f"conv_{i}")(x)
+            convolution = functools.partial(Conv, width, (4, 4), dtype=self.dtype, use_bias=i == 0)
+            x = convolution(stride=stride, name=f"conv_{i}")(x)
             if i > 0:
                 x = GroupNorm(width, self.dtype, name=f"norm_{i}")(x)
             x = nn.leaky_relu(x, SLOPE)
-        return nn.Conv(1, (4, 4), padding=1, dtype=jnp.float32, name="logits")(x)[..., 0]
+        return Conv(1, (4, 4), dtype=jnp.float32, name="logits")(x)[..., 0]

@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sar2opt_jax.models.convolution import Conv
 from sar2opt_jax.models.layers import (
     AttentionBlock,
-    Conv3x3,
     Downsample,
     GroupNorm,
     ResnetBlock,
@@ -146,7 +146,7 @@ class UNet(nn.Module):
         last = len(levels) - 1
         shared = {"head_width": self.head_width, "groups": self.norm_groups, "dtype": self.dtype}
         self.time_embedding = TimeEmbedding(self.widths[0])
-        self.conv_in = Conv3x3(self.widths[0], dtype=self.dtype)
+        self.conv_in = Conv(self.widths[0], dtype=self.dtype)
         self.down = [
             DownLevel(width, self.blocks_per_level, attention, downsample=i < last, **shared)
             for i, (width, attention) in enumerate(levels)
@@ -157,7 +157,7 @@ class UNet(nn.Module):
             for i, (width, attention) in enumerate(reversed(levels))
         ]
         self.norm_out = GroupNorm(self.norm_groups, jnp.float32)
-        self.conv_out = Conv3x3(self.out_channels, dtype=jnp.float32)
+        self.conv_out = Conv(self.out_channels, dtype=jnp.float32)
 
     @property
     def size_multiple(self) -> int:

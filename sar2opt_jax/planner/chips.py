@@ -73,3 +73,19 @@ GPUS = {
     "NVIDIA L4": _gpu(memory_gb=24, bfloat16=121, tf32=60, gbps=300, link_gbps=None, page="L4"),
 }
 """By ``device_kind`` of JAX."""
+
+TPU_KINDS = {
+    "TPU v4": "v4",
+    "TPU v5 lite": "v5e",
+    "TPU v5e": "v5e",
+    "TPU v5": "v5p",
+    "TPU v5p": "v5p",
+    "TPU v6 lite": "v6e",
+    "TPU v6e": "v6e",
+}
+"""From ``device_kind`` of JAX, of earlier and later releases, to a key of ``TPUS``."""
+
+
+def of_device(kind: str) -> Chip | None:
+    """The chip with this ``device_kind``; None where its rates are not known."""
+    return TPUS[TPU_KINDS[kind]] if kind in TPU_KINDS else GPUS.get(kind)

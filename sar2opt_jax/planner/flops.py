@@ -28,7 +28,8 @@ def _of(jaxpr: Any) -> float:
         if name in _COUNTED:
             total += _COUNTED[name](equation)
         repeats = equation.params["length"] if name == "scan" else 1
-        total += repeats * sum(map(_of, _inner(equation.params.values())))
+        inner = list(map(_of, _inner(equation.params.values())))
+        total += max(inner) if name == "cond" else repeats * sum(inner)  # Of branches, as for platforms, one runs.
     return total
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental import topologies
 
-from sar2opt_jax.planner.chips import GPUS, TPUS, Chip
+from sar2opt_jax.planner.chips import TPUS, Chip, of_device
 from sar2opt_jax.types import look_up
 
 LOCAL = ("cpu", "gpu")
@@ -63,7 +63,7 @@ def find(name: str) -> Target:
     except RuntimeError as error:
         raise ValueError(f"--topology={name}: this machine has none ({error}).") from error
     version = devices[0].client.platform_version.strip().splitlines()[0]
-    return Target(name, devices, GPUS.get(devices[0].device_kind), f"XLA of this machine, {version}")
+    return Target(name, devices, of_device(devices[0].device_kind), f"XLA of this machine, {version}")
 
 
 def _tpu(name: str) -> Target:

@@ -5,28 +5,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sar2opt_jax.evaluation.results import Results
-from sar2opt_jax.report import sheets, story, tables, words
+from sar2opt_jax.report import sheets, story, tables, training, verdict, words
+from sar2opt_jax.report.about import About
 from sar2opt_jax.report.tables import Cell, Table
 
 
-def render(results: Results, about: Mapping[str, str], rows: Sequence[Mapping[str, Any]], *, figure_steps: int) -> str:
+def render(results: Results, about: About, rows: Sequence[Mapping[str, Any]], *, figure_steps: int) -> str:
     """results.md: the substance of the page, in text.
 
     Args:
       results: of an evaluation.
-      about: what was evaluated, and on what; ``Run`` is the title.
+      about: what was evaluated, and on what.
       rows: of ``tables.rows_of``.
       figure_steps: of DDIM and DPM++ in the figures.
     """
-    facts = [f"**{escape(name)}**: {escape(value)}" for name, value in about.items() if name != "Run"]
+    facts = [f"**{escape(name)}**: {escape(value)}" for name, value in about.facts.items() if name != "Run"]
     numbers = [
         f"**{escape(told.label)} {escape(told.value)}{' ' + told.unit if told.unit else ''}.** {escape(told.text)}"
         for told in story.headlines(results)
     ]
     opening = "The same radar images translated by each method; the first of the split, not chosen ones."
     intervals = f"In brackets: {words.CONFIDENCE:.0%} bootstrap intervals. " if len(results.ids) > 1 else ""
+    judged, trained = verdict.verdict(results), training.table(about)
     parts = [
-        f"# Results of {escape(about['Run'])}",
+        f"# Results of {escape(about.title)}",
+        f"**{escape(judged.lead)}** {escape(judged.text)}",
         _bullets(facts),
         _bullets(numbers),
         "![Translations by different samplers, side by side](samplers.png)",
@@ -55,6 +58,8 @@ def render(results: Results, about: Mapping[str, str], rows: Sequence[Mapping[st
         _bullets(words.conventions(results)),
     ]
     parts += ["## Remarks", _bullets(results.remarks)] if results.remarks else []
+    parts += ["## Training", _table(trained)] if trained else []
+    parts += ["## Repeat it", f"```sh\n{words.repeat(about)}\n```"] if about.command else []
     parts += [f"Beside this file: {'; '.join(f'{name}, {what}' for name, what in words.FILES.items())}."]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,11 +1,12 @@
 """The report as one HTML file that holds all it shows: styles, figures and images."""
 
 import base64
+import hashlib
 import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -15,9 +16,23 @@ from PIL import Image
 
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results
 from sar2opt_jax.metrics.colour import COLOUR_BLOCK
-from sar2opt_jax.report import curves, plots, selection, sheets, story, styles, svg, tables, words
+from sar2opt_jax.report import (
+    curves,
+    plots,
+    selection,
+    sheets,
+    story,
+    styles,
+    svg,
+    tables,
+    training,
+    verdict,
+    words,
+)  # fmt: skip
+from sar2opt_jax.report.about import About
 from sar2opt_jax.report.sheets import Sheets
 
+HERE = Path(__file__).parent
 SMALL = 64
 """Images up to this side are stored without loss and enlarged pixel by pixel; larger ones as WebP."""
 WEBP = {"quality": 88, "method": 4, "use_sharp_yuv": True}
@@ -28,39 +43,28 @@ _BOLD, _EMPHASIS, _CODE = (re.compile(p) for p in (r"\*\*(.+?)\*\*", r"\*(.+?)\*
 
 def render(
     results: Results,
-    about: Mapping[str, str],
+    about: About,
     rows: Sequence[Mapping[str, Any]],
     pictures: Sheets,
     *,
-    config: Mapping[str, Any],
-    networks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     figure_steps: int,
 ) -> str:
     """report.html.
 
     Args:
       results: of an evaluation.
-      about: what was evaluated, and on what; ``Run`` is the title.
+      about: what was evaluated, and on what.
       rows: of ``tables.rows_of``.
       pictures: the sheets of images.
-      config: of the evaluation, the whole of it as plain JSON.
-      networks: by name the description of each, as plain JSON.
       figure_steps: of DDIM and DPM++ in the figures.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sar2opt_jax.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: "" if value is None else value,
-    )
-    environment.filters |= {"inline": inline, "picture": picture, "small": lambda image: max(image.shape[:2]) <= SMALL}
     steps_shown, speed_shown = plots.step_keys(results), plots.speed_keys(results)
     timed = any(result.ms_per_image for result in results.methods)
-    return environment.get_template("report.html.jinja").render(
-        title=about["Run"],
-        facts=[(name, value) for name, value in about.items() if name != "Run"],
+    judged = verdict.verdict(results)
+    return _template("report.html.jinja").render(
+        title=about.title,
+        facts=[(name, value) for name, value in about.facts.items() if name != "Run"],
+        verdict=judged,
         headline=tables.method_text(results, results.headline),
         headlines=story.headlines(results),
         opening=pictures.opening,
@@ -69,6 +73,7 @@ def render(
         stepped=any(map(tables.steps_to_choose, results.methods)),
         block=COLOUR_BLOCK,
         original=results.original is not None,
+        banded=len(results.ids) > 1,
         samplers=pictures.samplers,
         quality=tables.quality(results, rows),
         latency=tables.latency(results, rows),
@@ -80,17 +85,56 @@ def render(
         colours=pictures.colours,
         strip=_strip(results, figure_steps=figure_steps),
         groups=tables.by_group(results, figure_steps=figure_steps),
+        training=training.table(about),
+        training_charts=[
+            Markup(svg.element(training.draw(panel, size=CHART_INCHES), name=f"training-{i}", description=panel.title))
+            for i, panel in enumerate(training.panels(about.training))
+        ],
         columns=words.columns(results),
         reading=words.reading(results),
         conventions=words.conventions(results),
         remarks=results.remarks,
         files=words.FILES,
+        repeat=words.repeat(about) if about.command else None,
+        commit=about.commit,
+        changes=about.changes,
+        citation=words.CITATION,
         confidence=f"{words.CONFIDENCE:.0%}",
-        config=json.dumps(config, indent=2, sort_keys=True, default=str),
-        networks={name: json.dumps(about, indent=2, sort_keys=True) for name, about in networks.items()},
-        palette={f"c{i}": colour for i, colour in enumerate(styles.COLOURS)},
+        config=json.dumps(about.config, indent=2, sort_keys=True, default=str),
+        networks={name: json.dumps(network, indent=2, sort_keys=True) for name, network in about.networks.items()},
         count=len(results.ids),
     )
+
+
+def render_index(entries: Sequence[Any], *, heads: Sequence[str]) -> str:
+    """index.html of a folder of runs.
+
+    Args:
+      entries: ``index.Entry`` of each run.
+      heads: of the columns of numbers.
+    """
+    return _template("index.html.jinja").render(entries=entries, heads=heads)
+
+
+def _template(name: str) -> jinja2.Template:
+    """A template of this folder, with the styles and the script that pages carry in themselves."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sar2opt_jax.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: "" if value is None else value,
+    )
+    environment.filters |= {"inline": inline, "picture": picture, "small": lambda image: max(image.shape[:2]) <= SMALL}
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    environment.globals |= {
+        "palette": {f"c{i}": colour for i, colour in enumerate(styles.COLOURS)},
+        "style": Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    return environment.get_template(name)
 
 
 def inline(text: str) -> Markup:

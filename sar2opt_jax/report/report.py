@@ -10,6 +10,8 @@ from typing import Any
 from sar2opt_jax import paths
 from sar2opt_jax.evaluation.results import PER_IMAGE, Results
 from sar2opt_jax.evaluation.surroundings import surroundings
+from sar2opt_jax.report import history
+from sar2opt_jax.report.about import About, Change
 
 
 def write(
@@ -20,57 +22,64 @@ def write(
     dataset: str,
     split: str,
     config: Mapping[str, Any],
+    changes: Sequence[Change] | None = None,
+    command: str | None = None,
     networks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    metrics: Path | None = None,
     figure_steps: int = 8,
     rows: int = 8,
 ) -> None:
     """Writes report.html, results.md, five figures, results.csv, per_image.csv and, last of all, results.json.
 
     Where results.json stands, the report is complete: that of an earlier report is removed before anything is replaced.
+    ``runs/index.html`` then lists it, where the workdir lies in a folder called ``runs``.
 
     Args:
-      directory: where to; made if it does not exist, files of an earlier report are replaced.
+      directory: where to, ``report`` in a workdir; made if it does not exist, files of an earlier report are replaced.
       results: of an evaluation.
       title: what was evaluated, such as ``acd:simulated``.
       dataset: its name.
       split: which part of it.
       config: of the evaluation, the whole of it as plain JSON, kept in results.json.
+      changes: the settings that differ from the config's preset; None where that is unknown.
+      command: what was typed; None where it is unknown.
       networks: by name the description of each, as plain JSON: how it was trained, whatever the config says now.
+      metrics: the ``metrics.jsonl`` of the run, for the curves of its training.
       figure_steps: the number of DDIM's and DPM++'s steps in figures that show images.
       rows: examples in figure 1, at most.
     """
     height, width = results.image_size
-    about = {
+    facts = {
         "Run": title,
         "Dataset": f"{dataset}, split {split}",
-        "Images": f"{len(results.ids):,} of {height} x {width} pixels",
+        "Images": f"{len(results.ids):,} of {height} × {width} pixels",
         **surroundings(),
     }
+    stages = history.read(metrics) if metrics is not None else ()
+    about = About(
+        title=title, facts=facts, config=config, changes=changes, command=command, networks=networks, training=stages
+    )
     directory.mkdir(parents=True, exist_ok=True)
     paths.remove_leftovers(directory)
     with paths.temporary_path(directory) as unfinished:
         unfinished.mkdir()
-        _write(unfinished, results, about, config=config, networks=networks, figure_steps=figure_steps, rows=rows)
+        _write(unfinished, results, about, figure_steps=figure_steps, rows=rows)
         last = directory / "results.json"
         last.unlink(missing_ok=True)
         for path in sorted(unfinished.iterdir(), key=lambda path: path.name == last.name):
             os.replace(path, directory / path.name)
+    # Late as well: it needs the tables, and they the styles of figures.
+    from sar2opt_jax.report import index
+
+    index.write(directory.resolve().parents[1])
 
 
-def _write(
-    directory: Path,
-    results: Results,
-    about: Mapping[str, str],
-    *,
-    config: Mapping[str, Any],
-    networks: Mapping[str, Mapping[str, Any]],
-    figure_steps: int,
-    rows: int,
-) -> None:
+def _write(directory: Path, results: Results, about: About, *, figure_steps: int, rows: int) -> None:
     """Writes all files of a report into an empty directory."""
     # Matplotlib and Jinja, which nothing before the end of an evaluation waits for.
     from sar2opt_jax.report import markdown, page, panels, plots, sheets
     from sar2opt_jax.report.tables import rows_of
+    from sar2opt_jax.report.verdict import verdict
 
     table = rows_of(results)
     pictures = sheets.make(results, figure_steps=figure_steps, rows=rows)
@@ -87,16 +96,17 @@ def _write(
     _write_csv(directory / "per_image.csv", _per_image_fields(results), _per_image(results))
     texts = {
         "results.md": markdown.render(results, about, table, figure_steps=figure_steps),
-        "report.html": page.render(
-            results, about, table, pictures, config=config, networks=networks, figure_steps=figure_steps
-        ),
+        "report.html": page.render(results, about, table, pictures, figure_steps=figure_steps),
     }
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
     content = {
-        "about": about,
-        "config": config,
-        "networks": networks,
+        "about": about.facts,
+        "verdict": " ".join(verdict(results)),
+        "headline": results.all.index(results.headline),
+        "command": about.command,
+        "config": about.config,
+        "networks": about.networks,
         "ids": list(results.ids),
         "groups": {name: list(groups) for name, groups in results.groups.items()},
         "remarks": list(results.remarks),

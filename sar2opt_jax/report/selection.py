@@ -14,6 +14,7 @@ SET_DISTANCES = ("fid", "frechet_alexnet")
 LEARNED = ("lpips_alexnet", "lpips_vgg16")
 STUDENT_STEPS = (1, 2, 4, 8)
 """The columns of a student that was sampled in more ways than these."""
+OPENING = 4
 EXAMPLES_EACH = 3
 
 
@@ -53,6 +54,14 @@ def compared(results: Results, *, figure_steps: int, baselines: bool = True) -> 
     generators = (r for r in results.methods if baselines and r.kind == "generator")
     chosen = (results.original, few_step(results, figure_steps=figure_steps), *generators, results.headline)
     return _distinct(chosen)
+
+
+def opening(results: Results, *, figure_steps: int) -> tuple[Result, ...]:
+    """At most four, which with radar and truth fill two rows of three on a phone; a baseline or the floor is there."""
+    methods = compared(results, figure_steps=figure_steps)
+    if len(methods) < OPENING:
+        methods = with_floor(results, figure_steps=figure_steps)
+    return _distinct((*methods[: OPENING - 1], results.headline))
 
 
 def with_floor(results: Results, *, figure_steps: int) -> tuple[Result, ...]:

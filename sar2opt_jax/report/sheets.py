@@ -20,12 +20,14 @@ class Column:
 
     Attributes:
       title: what they are.
+      role: ``sar`` or ``truth``, with which the translations of a row are compared; otherwise empty.
       lines: what stands below the title.
       images: [n, height, width, 3] uint8.
       captions: below each image; empty, or n of them.
     """
 
     title: str
+    role: str = ""
     lines: tuple[str, ...] = ()
     images: np.ndarray
     captions: tuple[str, ...] = ()
@@ -82,7 +84,7 @@ def make(results: Results, *, figure_steps: int, rows: int) -> Sheets:
       rows: examples in figure 1, at most.
     """
     return Sheets(
-        opening=_compare(results, [selection.median(results)], figure_steps=figure_steps),
+        opening=_compare(results, [selection.median(results)], selection.opening(results, figure_steps=figure_steps)),
         samplers=samplers(results, figure_steps=figure_steps, rows=rows),
         examples=examples(results, figure_steps=figure_steps),
         colours=colours(results, figure_steps=figure_steps),
@@ -124,7 +126,8 @@ def samplers(results: Results, *, figure_steps: int, rows: int) -> Sheet:
 def examples(results: Results, *, figure_steps: int) -> Sheet:
     """Best, median and worst translations of the headline method, with their numbers and the others' of the same."""
     positions = [position for _, _, position in selection.examples(results)]
-    sheet = _compare(results, positions, figure_steps=figure_steps)
+    methods = selection.compared(results, figure_steps=figure_steps, baselines=False)
+    sheet = _compare(results, positions, methods)
     ranking = QUANTITIES[selection.ranking_key(results)].label
     note = f"Ranked by the {ranking} of: {method_text(results, results.headline)}."
     return dataclasses.replace(sheet, rows=example_rows(results), notes=(note,))
@@ -178,7 +181,7 @@ def short(name: str, *, length: int = 60) -> str:
     return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
 
 
-def _compare(results: Results, positions: Sequence[int], *, figure_steps: int) -> Sheet:
+def _compare(results: Results, positions: Sequence[int], methods: Sequence[Result]) -> Sheet:
     keys = ("psnr", selection.first_measured(results, (*selection.LEARNED, "ssim")))
     columns = tuple(
         Column(
@@ -187,7 +190,7 @@ def _compare(results: Results, positions: Sequence[int], *, figure_steps: int) -
             images=_images(result, positions),
             captions=_captions(results, result, positions, [key for key in keys if key]),
         )
-        for result in selection.compared(results, figure_steps=figure_steps, baselines=False)
+        for result in methods
     )
     return Sheet(groups=(("", (_sar(results, positions), _truth(results, positions))), ("", columns)))
 
@@ -211,11 +214,11 @@ def _steps(result: Result) -> tuple[str, ...]:
 def _sar(results: Results, positions: Sequence[int]) -> Column:
     """The first radar channel as grey."""
     sar = np.asarray(results.sar(positions))
-    return Column(title="SAR", lines=("input",), images=np.repeat(sar[..., :1], 3, axis=-1))
+    return Column(title="SAR", role="sar", lines=("input",), images=np.repeat(sar[..., :1], 3, axis=-1))
 
 
 def _truth(results: Results, positions: Sequence[int]) -> Column:
-    return Column(title="Truth", lines=("optical",), images=np.asarray(results.optical(positions)))
+    return Column(title="Truth", role="truth", lines=("optical",), images=np.asarray(results.optical(positions)))
 
 
 def _images(result: Result, positions: Sequence[int]) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from sar2opt_jax.evaluation.results import QUANTITIES, Result, Results
 from sar2opt_jax.metrics import inception, lpips
 from sar2opt_jax.report import selection
-from sar2opt_jax.report.tables import interval_text, method_text, number, significant, steps_to_choose
+from sar2opt_jax.report.tables import called, interval_text, method_text, number, significant
 
 COUNT = 4
 ENOUGH_IMAGES = {"fid": inception.WIDTH, "frechet_alexnet": lpips.FEATURES_WIDTH}
@@ -47,8 +47,9 @@ def _fidelity(results: Results) -> Headline:
     interval = results.interval(headline, "psnr", against=rival)
     ends = f", 95% interval {interval_text(interval, 2, sign=True)}" if interval else ""
     clear = " The interval includes zero." if interval and interval[0] <= 0 <= interval[1] else ""
-    text = f"{method_text(results, headline)}, minus {_called(results, rival)}, image by image{ends}.{clear}"
-    return Headline("PSNR", number(difference, 2, sign=True), "dB", text)
+    text = f"{method_text(results, headline)}, minus {called(results, rival)}, image by image{ends}.{clear}"
+    label = f"PSNR against the {results.title(rival).lower()}"
+    return Headline(label, number(difference, 2, sign=True), "dB", text)
 
 
 def _speed(results: Results) -> Headline | None:
@@ -61,8 +62,8 @@ def _speed(results: Results) -> Headline | None:
         value = significant(headline.ms_per_image)
         return Headline("Latency", value, "ms", f"For one image alone: {method_text(results, headline)}.")
     instead = f"{own} instead of {significant(original.ms_per_image)}"
-    text = f"{method_text(results, headline)}, against {_called(results, original)}: {instead}."
-    return Headline("Speed-up", significant(factor), "x", text)
+    text = f"{method_text(results, headline)}, against {called(results, original)}: {instead}."
+    return Headline("Speed-up", significant(factor, suffix="×"), "", text)
 
 
 def _colour(results: Results) -> Headline | None:
@@ -88,7 +89,7 @@ def _beside(results: Results, key: str, rival: Result) -> Headline | None:
     quantity = QUANTITIES[key]
     better = {"higher": "Higher is better.", "lower": "Lower is better.", "one": "1 is the truth."}[quantity.better]
     value, other = (number(results.value(r, key), quantity.digits) for r in (headline, rival))
-    text = f"{method_text(results, headline)}; {_called(results, rival)} has {other}. {better}"
+    text = f"{method_text(results, headline)}; {called(results, rival)} has {other}. {better}"
     return Headline(quantity.label, value, quantity.unit, text)
 
 
@@ -102,10 +103,3 @@ def _reference(results: Results) -> Result:
     """The original, which all else is measured against; the linear baseline where there is no other original."""
     original = results.original
     return results.linear if original is None or original is results.headline else original
-
-
-def _called(results: Results, result: Result) -> str:
-    """Inside a sentence: ``the original in 1,000 steps``, ``DDIM in 4 steps``, ``the linear baseline``."""
-    title, steps = results.title(result), steps_to_choose(result)
-    title = f"the {title.lower()}" if result is results.original or result is results.linear else title
-    return f"{title} in {steps}" if steps else title

@@ -5,6 +5,7 @@ import functools
 
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from sar2opt_jax.evaluation.results import Result, Results
@@ -24,6 +25,8 @@ MARKERS = (
     ("P", 8.0, "M-1.7-4.6H1.7V-1.7H4.6V1.7H1.7V4.6H-1.7V1.7H-4.6V-1.7H-1.7Z"),
 )
 """Name, size and, for the page, outline; the first is the largest, because few-step DDIM and DPM++ coincide."""
+WIDTHS = {"DDIM": 3.4, "DPM++": 1.2}
+"""Of these two lines, which are one in few steps: the wide one shows under the narrow one."""
 RESERVED = ("DDIM", "DPM++", "Student")
 """Series whose colours are the same in all reports; any other takes the next free one."""
 
@@ -38,6 +41,7 @@ class Style:
       marker: of its points.
       size: of the marker, in points.
       outline: the marker as an SVG path around the origin.
+      width: of its line, in points.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Style:
     marker: str
     size: float
     outline: str
+    width: float = 1.7
 
 
 def styles(results: Results) -> dict[str, Style]:
@@ -57,7 +62,7 @@ def styles(results: Results) -> dict[str, Style]:
     order = (*RESERVED, *(name for name in others if name not in RESERVED))
     # The second round through the colours moves the markers on by one: 36 series differ.
     coloured = {
-        name: _style(f"c{i % len(COLOURS)}", COLOURS[i % len(COLOURS)], i + i // len(COLOURS))
+        name: _style(f"c{i % len(COLOURS)}", COLOURS[i % len(COLOURS)], i + i // len(COLOURS), WIDTHS.get(name, 1.7))
         for i, name in enumerate(order)
     }
     return grey | {name: coloured[name] for name in others}
@@ -73,12 +78,14 @@ def plain(figure: Figure, *, printed: bool = True) -> None:
 
     Args:
       figure: with all its text.
-      printed: whether it becomes a picture, whose text is then ``legible``.
+      printed: whether it becomes a picture, whose text is then ``legible`` and keeps lines off by a white rim; a page
+        does that by its styles.
     """
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         if printed:
             text.set_text(legible(text.get_text()))
+            text.set_path_effects([withStroke(linewidth=2.2, foreground="white")])
 
 
 def legible(text: str) -> str:
@@ -96,6 +103,6 @@ def _glyphs() -> set[int]:
     return upright & bold
 
 
-def _style(name: str, colour: str, marker: int) -> Style:
+def _style(name: str, colour: str, marker: int, width: float = 1.7) -> Style:
     symbol, size, outline = MARKERS[marker % len(MARKERS)]
-    return Style(name=name, colour=colour, marker=symbol, size=size, outline=outline)
+    return Style(name=name, colour=colour, marker=symbol, size=size, outline=outline, width=width)

@@ -18,7 +18,7 @@ GROUP_QUANTITIES = (("psnr",), (*selection.LEARNED, "ssim"), ("colour_shift",))
 _SPEED = (
     ("ms_per_image", "ms per image", "lower", ""),
     ("images_per_second", "Images per second", "higher", ""),
-    ("speed_up", "Speed-up", "higher", " x"),
+    ("speed_up", "Speed-up", "higher", "×"),
 )
 _MINUS = str.maketrans("-", "−")
 
@@ -152,6 +152,14 @@ def method_text(results: Results, result: Result) -> str:
 def steps_to_choose(result: Result) -> str:
     """``4 steps``; nothing for the linear baseline and a generator, which have none to choose."""
     return "" if result.kind in ("linear", "generator") else steps_text(result.num_steps)
+
+
+def called(results: Results, result: Result) -> str:
+    """Inside a sentence: ``the original in 1,000 steps``, ``DDIM in 4 steps``, ``the linear baseline``."""
+    title, steps = results.title(result), steps_to_choose(result)
+    if result is results.original or result is results.linear or result.name == "student":
+        title = f"the {title.lower()}"
+    return f"{title} in {steps}" if steps else title
 
 
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:

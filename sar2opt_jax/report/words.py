@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from sar2opt_jax.evaluation.results import SAMPLER_TITLES, Result, Results, steps_text
 from sar2opt_jax.metrics.distances import CONFIDENCE, RESAMPLES
+from sar2opt_jax.report.about import About
 
 
 def shown(results: Results, *, figure_steps: int) -> str:
@@ -93,7 +94,7 @@ def conventions(results: Results) -> list[str]:
     height, width = results.image_size
     count = len(results.ids)
     sentences = [
-        f"All methods translate the same {count:,} {'image' if count == 1 else 'images'} of {height} x {width} pixels."
+        f"All methods translate the same {count:,} {'image' if count == 1 else 'images'} of {height} × {width} pixels."
     ]
     if _kinds(results) & {"teacher", "student"}:
         sentences.append(
@@ -103,7 +104,7 @@ def conventions(results: Results) -> list[str]:
     sentences.append("Translations are measured as the 8-bit images that a user gets, scaled to [0, 1] with range 1.")
     if "ssim" in results.quantities:
         sentences.append(
-            "SSIM: 11 x 11 Gaussian window, sigma 1.5, K = 0.01, 0.03, where the window lies inside the image."
+            "SSIM: 11 × 11 Gaussian window, sigma 1.5, K = 0.01, 0.03, where the window lies inside the image."
         )
     sentences.append(
         "Splits are by scene wherever a dataset names its scenes, because neighbouring images share ground."
@@ -111,6 +112,23 @@ def conventions(results: Results) -> list[str]:
     return sentences
 
 
+def repeat(about: About) -> str:
+    """The commands that make the report again, of the same source."""
+    commit = about.commit.removesuffix("-dirty")
+    lines = [f"git checkout {commit}"] if " " not in commit else []
+    if about.commit.endswith("-dirty"):
+        lines.append("# The source had changes that were not committed.")
+    return "\n".join([*lines, about.command or ""])
+
+
+CITATION = """\
+@article{bai2024accelerating,
+  title   = {Accelerating Diffusion for {SAR}-to-Optical Image Translation via Adversarial Consistency Distillation},
+  author  = {Bai, X. and Xu, F.},
+  journal = {arXiv preprint arXiv:2407.06095},
+  year    = {2024}
+}"""
+"""The paper; ``CITATION.cff`` cites the software."""
 FILES = {
     "results.csv": "the table, a row a method, with intervals",
     "per_image.csv": "every number of every image",

@@ -22,6 +22,8 @@ from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.translations import VERSION, Contender
 from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 from sar2opt_jax.report import report
+from sar2opt_jax.report.about import Change
+from sar2opt_jax.run.changes import flat
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import make_key
 from tfds_builders import interruption
@@ -75,6 +77,8 @@ class Comparison:
       title: what the run is called in its report, such as ``acd:simulated``.
       dataset: read by ``run`` alone: the split to evaluate on, and ``train``, to which the linear baseline is fitted.
       config: the whole config as plain JSON, kept beside the results.
+      preset: the config before any override, likewise; None where it is unknown.
+      command: what was typed; None where it is unknown.
       image_size: side of the images in pixels.
       models: the networks.
       settings: how they are compared.
@@ -84,6 +88,8 @@ class Comparison:
     title: str
     dataset: Prepared
     config: Mapping[str, Any]
+    preset: Mapping[str, Any] | None = None
+    command: str | None = None
     image_size: int
     models: tuple[ModelPath, ...]
     settings: EvaluationSettings
@@ -96,6 +102,7 @@ class Comparison:
         """
         settings, directory = self.settings, self.workdir / "report"
         described = {contender.name: contender.description for contender in contenders if contender.description}
+        sizes = {c.name: sum(np.size(leaf) for leaf in jax.tree.leaves(c.params)) for c in contenders}
         # In one of several processes JAX has taken SIGTERM over, for the training loop; here nothing would ask for it.
         with interruption.raised(), lock.hold(directory):
             results = evaluate.run(
@@ -119,7 +126,10 @@ class Comparison:
                     dataset=self.dataset.name,
                     split=settings.split,
                     config=self.config,
-                    networks={name: about.to_json() for name, about in described.items()},
+                    changes=None if self.preset is None else overrides(self.preset, self.config),
+                    command=self.command,
+                    networks={name: about.to_json() | {"parameters": sizes[name]} for name, about in described.items()},
+                    metrics=self.workdir / "metrics.jsonl",
                     figure_steps=settings.figure_steps,
                     rows=settings.figure_rows,
                 )
@@ -220,3 +230,10 @@ class Comparison:
         identity = {"fingerprint": about.fingerprint, "parameters": export.parameters_digest(trained.params)}
         shared = {"name": model.name, "translator": trained.translator, "params": trained.params}
         return [Contender(method=method, description=about, identity=identity, **shared) for method in methods]
+
+
+def overrides(preset: Mapping[str, Any], config: Mapping[str, Any]) -> list[Change]:
+    """The settings of ``config`` that differ from ``preset``, both as plain JSON, by their dotted names."""
+    before, now = dict(flat(preset)), dict(flat(config))
+    names = sorted(before.keys() | now.keys())
+    return [Change(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)]

@@ -29,7 +29,9 @@ VALIDATION_EXAMPLES = 8
 """Images that previews show and validation measures."""
 
 
-def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
+def experiment(
+    config: Config, *, workdir: str | None = None, preset: Config | None = None, command: str | None = None
+) -> Experiment:
     """Checks a config against itself, the devices, the data and the workdir; writes nothing to the workdir.
 
     The embedded dataset is prepared on the spot where it is not there yet.
@@ -37,6 +39,8 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
     Args:
       config: from a file in ``configs/``.
       workdir: where the run lives; None is ``runs/NAME-PRESET``.
+      preset: the config before any override, for the report.
+      command: what was typed, for the report.
 
     Raises:
       ValueError: for values that cannot work, alone or together, or a workdir of another run.
@@ -61,6 +65,8 @@ def experiment(config: Config, *, workdir: str | None = None) -> Experiment:
         title=f"{config.name}:{config.preset}",
         dataset=dataset,
         config=plain(config),
+        preset=None if preset is None else plain(preset),
+        command=command,
         image_size=config.data.image_size,
         models=compared(config, directory),
         settings=evaluation_settings(config),
@@ -138,6 +144,7 @@ def plan_stage(config: Config, name: str, dataset: Prepared, *, parent: str | No
         objective=STAGES[name].make(config, len(about.radar.bands)),
         num_steps=settings.num_steps,
         seed=stage_seed(config.seed, name),
+        dtype=settings.dtype,
         learning_rate=lambda step: float(cast(Array, rate(step))),
         description=about,
         translator=translator,

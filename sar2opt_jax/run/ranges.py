@@ -116,7 +116,7 @@ def _optimizer(group: str) -> dict[str, Range | Numbers]:
 
 
 RANGES: dict[str, Range | Numbers] = {
-    "seed": Range(least=0, most=2**32 - 256, includes_most=True, whole=True),  # 32 bits; each stage adds its position.
+    "seed": Range(least=0, most=2**32 - 1, includes_most=True, whole=True),
     "data.image_size": COUNT,
     "data.radar_jitter": BELOW_ONE,
     "model.widths": WIDTHS,
@@ -130,6 +130,7 @@ RANGES: dict[str, Range | Numbers] = {
     "train.preview_every_steps": COUNT,
     "train.validate_every_steps": COUNT,
     "train.save_every_steps": COUNT,
+    "train.profile_steps": WHOLE,
     "train.keep_checkpoints": COUNT,
     "train.keep_every_steps": dataclasses.replace(COUNT, optional=True),
     "train.keep_best_checkpoints": COUNT,

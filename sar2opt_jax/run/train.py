@@ -5,6 +5,7 @@ WORKDIR/config.json            what it was last started with
 WORKDIR/metrics.jsonl          one line a logged step, with stage and step
 WORKDIR/events/STAGE/          the same for TensorBoard
 WORKDIR/previews/STAGE_STEP.png
+WORKDIR/profile/STAGE/          traces of steps, where asked for
 WORKDIR/STAGE/checkpoints/STEP/{state,data,export,meta}
 WORKDIR/STAGE.stale-N/         the same of a stage whose parent was trained on after it
 WORKDIR/report/                figures and tables of the evaluation, and translations/METHOD/ID.png
@@ -31,13 +32,14 @@ from sar2opt_jax.description import Description
 from sar2opt_jax.engine import agreement, lock, loop, trackers
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
+from sar2opt_jax.engine.profile import Profile
 from sar2opt_jax.engine.replay import replay
 from sar2opt_jax.engine.retention import Retention
 from sar2opt_jax.engine.writer import Writer, make_writer
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.evaluation.translations import Contender
 from sar2opt_jax.export import Export
-from sar2opt_jax.run import lineage
+from sar2opt_jax.run import lineage, utilisation
 from sar2opt_jax.run.changes import changes
 from sar2opt_jax.run.compare import Comparison
 from sar2opt_jax.run.validation import StageValidation, Validation, is_higher_better
@@ -56,6 +58,7 @@ class StagePlan:
       objective: the stage.
       num_steps: optimiser steps.
       seed: of its parameters, its noise and its data order.
+      dtype: of the networks' inside.
       learning_rate: at a number of steps taken.
       description: of what it exports after its last step.
       translator: samples the export, for previews.
@@ -66,6 +69,7 @@ class StagePlan:
     objective: Stage
     num_steps: int
     seed: int
+    dtype: str
     learning_rate: Callable[[int], float]
     description: Description
     translator: Translator
@@ -88,6 +92,7 @@ class TrainSettings:
     preview_every_steps: int
     validate_every_steps: int
     save_every_steps: int
+    profile_steps: int
     keep_checkpoints: int
     keep_every_steps: int | None
     keep_best_metric: str | None
@@ -202,7 +207,20 @@ class Experiment:
                 validate_every_steps=settings.validate_every_steps,
                 save_every_steps=settings.save_every_steps,
                 nonfinite=settings.nonfinite,
+                more_rates=self._more_rates(plan, networks),
+                profile=Profile(self.workdir / "profile" / plan.name, steps=settings.profile_steps),
             )
+
+    def _more_rates(self, plan: StagePlan, networks: Networks | None) -> Callable[[float], dict[str, float]]:
+        bands = len(plan.description.radar.bands)
+        return utilisation.rates(
+            plan.objective,
+            networks,
+            batch_size=self.train_settings.batch_size,
+            image_size=self.image_size,
+            sar_channels=bands,
+            dtype=plan.dtype,
+        )
 
     def _trackers(self, plan: StagePlan) -> list[Writer]:
         return trackers.make(self.train_settings.trackers, self.workdir, stage=plan.name, config=self.config)

@@ -5,11 +5,13 @@ import logging
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import optax
 import pytest
+from tqdm import tqdm
 
 from sar2opt_jax.engine import digests, loop, networks
 from sar2opt_jax.engine.checkpoint import Checkpoints, SaveError
@@ -133,6 +135,29 @@ def test_signal_saves_and_the_next_run_goes_on_to_the_bit(train, tmp_path, undis
     assert saved_steps(tmp_path / "run")[-1] == number
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert_same_run(tmp_path / "run", train(tmp_path / "run"), undisturbed)
+
+
+def test_goodput_leaves_out_what_is_no_training(monkeypatch):
+    now, logged = [0.0], []
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    writer = SimpleNamespace(scalars=lambda step, values: logged.append((step, values)))
+    meter = loop.Meter("linear", 2, writer, "stop", str, lambda steps_per_second: {"twice": 2 * steps_per_second})
+    meter.show_in(tqdm(disable=True))
+
+    def step(number):
+        meter.add(number, {"loss": np.float32(1), "finite": np.float32(1)}, examples=8)
+        now[0] += 1
+
+    step(1)
+    step(2)
+    with meter.apart():
+        now[0] += 3
+    step(3)
+    step(4)
+    meter.catch_up()
+    (_, first), (_, second) = logged
+    assert (first["steps_per_second"], first["goodput"]) == (1, 1)
+    assert (second["steps_per_second"], second["goodput"], second["twice"]) == (2 / 5, 2 / 5, 4 / 5)
 
 
 def test_death_without_warning_resumes_to_the_bit(train, tmp_path, undisturbed):

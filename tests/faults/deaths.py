@@ -164,8 +164,8 @@ def several_processes(place: Path) -> Outcome:
 
 
 def other_devices(place: Path) -> Outcome:
-    """A run is stopped again and again, and each time goes on under another number of devices or processes."""
-    outcome = Outcome(fault="a run stopped by SIGTERM goes on with other devices or processes")
+    """A run is stopped again and again, and each time resumes with another number of devices or processes."""
+    outcome = Outcome(fault="a run stopped by SIGTERM resumes with other devices or processes")
     # Long enough for the last of the stops, which several processes make some steps after the notice.
     flags = {"steps": 40, "save_every": 5, "preview_every": 100, "seconds": 0.05}
     harness.run_to_end(harness.driver(place / "alone", **flags), environment=harness.with_devices(1))

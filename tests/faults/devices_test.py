@@ -1,4 +1,4 @@
-"""A run is the same on any number of devices, and goes on under another one."""
+"""A run is the same on any number of devices, and resumes on another number."""
 
 import driver
 import harness

@@ -107,32 +107,31 @@ def report(outcomes: list[Outcome], *, commits: Iterable[str], minutes: float) -
 EXPLANATION = """
 ## What is compared, and how
 
-The driver (`tests/faults/driver.py`) runs two tiny stages one after the other through the loop, checkpoints, writers
-and pipeline of a real run. After the faults its workdir is compared with that of an undisturbed run: every array of
-every checkpoint and every preview by its bits, every line of `metrics.jsonl` but for the two rates that come from the
-clock (none missing, none twice), and the position in the data. Several processes add sums up in another order than one:
-their numbers are compared to a relative 1e-5. A prepared dataset is compared pair by pair.
+The driver (`tests/faults/driver.py`) runs two tiny stages through the loop, checkpoints, writers and pipeline of a real
+run. After the faults its workdir is compared with that of an undisturbed run: every array of every checkpoint and every
+preview bit by bit, every line of `metrics.jsonl` except the two rates that depend on the clock (none missing, none
+twice), and the position in the data. Several processes add sums in another order than one: their numbers are compared
+to a relative 1e-5. A prepared dataset is compared pair by pair.
 
-A checkpoint takes its name when it is whole. Orbax and TensorStore checksum the index of the arrays but not the arrays
-themselves: without more, a flipped bit in a large array is read back as if nothing were wrong. So the SHA-256 of every
-file stands beside them in `digests.json` and is verified on restore. A checkpoint that fails is named with the reason
-and moved to `unreadable.STEP`, never deleted; the run goes on from the newest whole one.
+A checkpoint gets its name when it is complete. Orbax and TensorStore checksum the index of the arrays, but not the
+arrays themselves: a flipped bit in a large array would be read back unnoticed. So every file's SHA-256 is stored in
+`digests.json` and verified on restore. A checkpoint that fails is reported with the reason and moved to
+`unreadable.STEP`, never deleted; the run resumes from the newest intact one.
 
-A checkpoint says of itself that it was saved with digests, so that a lost `digests.json` counts as damage too; one of
-an earlier version, which says no such thing, is used with a warning that it could not be verified. Before a checkpoint
-takes its name its files and folders are forced to the disk, its name itself before the next save begins: after a power
-failure it is whole or not there. The order of the rename and of the removal of an older checkpoint behind it is left to
-the journal of the file system.
+A checkpoint records that it was saved with digests, so a missing `digests.json` counts as damage too. One from an
+earlier version has no such record; it is used, with a warning that it could not be verified. Before a checkpoint gets
+its name, its files and folders are forced to disk, and its name before the next save begins: after a power failure it
+is complete or absent. The order of the rename and of the removal of an older checkpoint is left to the journal of the
+file system.
 
-Of several processes the first verifies the files, then each reads its own part; what fails in one fails in all, so that
-they go back to the same older checkpoint.
+With several processes, the first verifies the files, then each reads its own part; a failure in one is a failure in
+all, so they go back to the same older checkpoint.
 
-A process that dies takes the others of its run with it when it has missed its heartbeats: ten seconds' worth in the
-driver, 30 seconds in a real run (`main.HEARTBEAT_SECONDS`; JAX's default is 100). The others have left within twice
-that.
+A process that dies stops the others of its run once it has missed its heartbeats: ten seconds' worth in the driver, 30
+seconds in a real run (`main.HEARTBEAT_SECONDS`; JAX's default is 100). The others exit within twice that time.
 
-What is not covered: a power failure itself was not tried; file systems without locks, with a rename that is not atomic,
-or that cannot be forced; and a disk that reports success for what it did not write after the digests were taken.
+Not covered: an actual power failure; file systems without locks, without an atomic rename, or that cannot be forced;
+and a disk that reports success for what it did not write after the digests were taken.
 """
 
 

@@ -18,7 +18,7 @@ from sar2opt_jax.engine.recovery import ITEMS
 
 def damaged_checkpoints(place: Path) -> Outcome:
     """Each part of the newest one flipped, truncated or missing; a foreign one; all of them damaged at once."""
-    outcome = Outcome(fault="a damaged or foreign checkpoint when a run goes on")
+    outcome = Outcome(fault="a damaged or foreign checkpoint when a run resumes")
     base = {"ballast": 100_000, "save_every": 4}
 
     def go_on(workdir: Path, steps: int) -> None:
@@ -147,8 +147,9 @@ def full_disk(place: Path) -> Outcome:
             lost += [name for name in differ if not (relieved and name.startswith(before))]
             outcome.count(1, lost, "relieved in time" if relieved else "full to the end")
     outcome.notes.append(
-        "Relieved in time, the run went on by itself and ended as if nothing had been; full to the end, it failed at "
-        "the stage's last save, kept its last whole checkpoint, and the same command went on when there was room."
+        "Relieved in time, the run continued by itself and ended as if nothing had happened; full to the end, it "
+        "failed at the stage's last save, kept its last whole checkpoint, and the same command resumed it when there "
+        "was room."
     )
     return outcome
 

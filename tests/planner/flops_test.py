@@ -48,3 +48,15 @@ def test_loops_and_nested_functions_are_counted_as_often_as_they_run():
         return jax.lax.scan(lambda x, _: (jax.jit(jnp.dot)(x, matrix), None), x, length=6)[0]
 
     assert flops.count(chain, Shape((4, 5), jnp.float32), Shape((5, 5), jnp.float32)) == 6 * 2 * 4 * 5 * 5
+
+
+def test_of_branches_the_largest_counts():
+    def total(images, kernel):
+        return jax.lax.platform_dependent(
+            images,
+            kernel,
+            cpu=lambda images, kernel: convolve(images, kernel).sum(),
+            default=lambda images, kernel: convolve(images[:1], kernel).sum(),
+        )
+
+    assert flops.count(total, IMAGES, KERNEL) == CONVOLUTION

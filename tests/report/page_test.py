@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import html.parser
 import io
 import re
@@ -11,17 +12,21 @@ import pytest
 from PIL import Image
 
 from sar2opt_jax.report import page, sheets, tables
+from sar2opt_jax.report.about import About, Change
+from sar2opt_jax.report.history import StageLog
 
 VOID = {"meta", "img", "br", "col", "link", "input", "hr"}
 PAPER = "https://arxiv.org/abs/2407.06095"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"))), None
+)
 
 
-def render(results, *, title: str = "acd:smoke", config=None) -> str:
-    about = {"Run": title, "Dataset": "simulated", "Device": "1 x TPU", "Commit": "abc1234", "Date": "2026-01-01"}
+def render(results, *, title: str = "acd:smoke", config=None, **settings) -> str:
+    facts = {"Run": title, "Dataset": "simulated", "Device": "1 × TPU", "Commit": "abc1234", "Date": "2026-01-01"}
+    about = About(title=title, facts=facts, config=config or {"seed": 3407}, **settings)
     pictures = sheets.make(results, figure_steps=8, rows=8)
-    settings = {"config": config or {"seed": 3407}, "figure_steps": 8}
-    return page.render(results, about, tables.rows_of(results), pictures, **settings)
+    return page.render(results, about, tables.rows_of(results), pictures, figure_steps=8)
 
 
 class Reader(html.parser.HTMLParser):
@@ -64,7 +69,14 @@ class Reader(html.parser.HTMLParser):
 def full(fabricate) -> str:
     groups = {"season": ["spring", "fall", "fall", "spring"], "terrain": ["urban", "field", "urban", "field"]}
     methods = [("ddpm", 1000), ("ddim", 4), ("ddim", 8), ("dpm_solver_pp", 8), ("generator", 1), ("lcm", 1), ("lcm", 4)]
-    return render(fabricate(methods, groups=groups, remarks=("Measured with **care**.",)))
+    curves = {"loss/teacher": {1: 0.5, 2: 0.25}, "validation/psnr": {1: 10.0, 2: 12.0}}
+    return render(
+        fabricate(methods, groups=groups, remarks=("Measured with **care**.",)),
+        command="sar2opt train --config=acd:smoke",
+        changes=(Change("train.batch_size", 8, 16),),
+        networks={"teacher": {"stage": "teacher", "parameters": 12345}},
+        training=(StageLog(name="teacher", steps=2, seconds=3.0, skipped=0, curves=curves),),
+    )
 
 
 def test_the_page_is_well_formed_and_its_identifiers_are_unique(full):
@@ -80,23 +92,28 @@ def test_the_page_needs_nothing_from_anywhere(full):
     reader = Reader(full)
     assert re.findall(r"https?://[^\s\"'<)]+", full) == [PAPER]
     assert [attrs for attrs in reader.every("a") if attrs["href"] == PAPER]
-    assert not reader.every("script") and not reader.every("link") and "@import" not in full
+    assert not reader.every("link") and "@import" not in full
+    assert not any("src" in attrs for attrs in reader.every("script"))
     assert all(attrs["src"].startswith("data:image/") for attrs in reader.every("img"))
     assert "default-src 'none'" in full
+    # The one script that the policy lets run is the page's own.
+    (script,) = re.findall(r"<script>(.*?)</script>", full, flags=re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in full
 
 
 def test_the_page_says_what_when_and_on_what(full):
     text = Reader(full).text
-    for what in ("acd:smoke", "1 x TPU", "abc1234", "2026-01-01", "image1", "rank 1 of 4", "By season", "By terrain"):
+    for what in ("acd:smoke", "1 × TPU", "abc1234", "2026-01-01", "image1", "rank 1 of 4", "By season", "By terrain"):
         assert what in text
-    for what in ("posterior mean", "3 dB below", "by scene", "11 x 11", '"seed": 3407', "results.csv", "speed-up"):
+    for what in ("posterior mean", "3 dB below", "by scene", "11 × 11", '"seed": 3407', "results.csv", "speed-up"):
         assert what.lower() in text.lower()
 
 
 def test_the_page_opens_with_the_headline_numbers(full):
     text = Reader(full).text
-    assert "PSNR +6.00 dB Student, 4 steps, minus the original in 1,000 steps" in text
-    assert "Speed-up 250 x" in text
+    assert "PSNR against the original +6.00 dB Student, 4 steps, minus the original in 1,000 steps" in text
+    assert "Speed-up 250×" in text
     assert "LPIPS 0.580 Student, 4 steps; DDIM in 4 steps has 0.630. Lower is better." in text
 
 
@@ -114,7 +131,7 @@ def test_hostile_names_stay_text(fabricate):
     results = fabricate(methods, groups=groups, ids=[attack] * 4, name=attack, remarks=(attack,))
     text = render(results, title=attack, config={"name": f"</pre>{attack}"})
     reader = Reader(text)
-    assert not reader.every("script")
+    assert len(reader.every("script")) == 1
     assert not any("alert" in name for _, attrs in reader.elements for name in attrs)
     assert "alert(1)" in reader.text
 
@@ -127,7 +144,7 @@ def test_charts_show_names_that_pictures_cannot(fabricate):
 
 def test_areas_are_those_of_the_colour_shift(fabricate, monkeypatch):
     monkeypatch.setattr(page, "COLOUR_BLOCK", 5)
-    assert "Mean colours of areas of 5 x 5 pixels" in Reader(render(fabricate())).text
+    assert "Mean colours of areas of 5 × 5 pixels" in Reader(render(fabricate())).text
 
 
 def test_images_have_alternative_texts_and_tables_have_heads(full):
@@ -189,6 +206,23 @@ def test_a_browser_opens_the_page_without_complaint(tmp_path, full, width):
     assert found, "The page did not tell its width."
     content, window = map(int, found.groups())
     assert content <= window == width
+
+
+def test_the_page_says_how_it_was_trained_and_how_to_repeat_it(full):
+    text = Reader(full).text
+    assert "git checkout abc1234 sar2opt train --config=acd:smoke" in text
+    assert "train.batch_size 8 16" in text
+    assert "teacher 2 12,345 3 s 0.67" in text
+    assert "@article{bai2024accelerating" in text
+    assert 'aria-label="Losses, teacher"' in full and 'aria-label="Validation: PSNR (dB)"' in full
+
+
+def test_the_radar_and_the_truth_of_every_row_can_be_found(full):
+    rows = re.findall(r"<(?:tr|div)[^>]* data-row=.*?</(?:tr|figure)>", full, flags=re.S)
+    assert len(rows) == 1 + 4 + 3 + 4  # The opening, side by side, examples, colours.
+    for row in rows[:-4]:
+        assert row.count('data-role="sar"') == row.count('data-role="truth"') == 1
+        assert 'data-name="Student, 4 steps"' in row
 
 
 def test_the_template_is_part_of_the_package():

@@ -5,6 +5,8 @@ import pytest
 
 from sar2opt_jax.report import story, tables
 
+PSNR, FLOOR = "PSNR against the original", "PSNR against the linear baseline"
+
 
 def told(results) -> dict[str, story.Headline]:
     return {headline.label: headline for headline in story.headlines(results)}
@@ -12,9 +14,9 @@ def told(results) -> dict[str, story.Headline]:
 
 def test_the_headline_method_is_set_against_its_natural_rivals(fabricate):
     found = told(fabricate())
-    assert list(found) == ["PSNR", "Speed-up", "Colour shift", "LPIPS"]
-    assert (found["PSNR"].value, found["PSNR"].unit) == ("+6.00", "dB")
-    assert found["PSNR"].text == (
+    assert list(found) == ["PSNR against the original", "Speed-up", "Colour shift", "LPIPS"]
+    assert (found[PSNR].value, found[PSNR].unit) == ("+6.00", "dB")
+    assert found[PSNR].text == (
         "Student, 4 steps, minus the original in 1,000 steps, image by image, 95% interval +6.00 to +6.00."
     )
     assert found["Speed-up"].text.endswith("against the original in 1,000 steps: 20.0 ms per image instead of 5,000.")
@@ -35,7 +37,7 @@ def test_the_headline_method_is_set_against_its_natural_rivals(fabricate):
 )
 def test_distance_between_sets_is_a_headline_of_enough_images_only(fabricate, distances, keys, count, label):
     found = story.headlines(fabricate(count=count, keys=keys, distances=distances))
-    assert [headline.label for headline in found][:3] == ["PSNR", "Speed-up", label]
+    assert [headline.label for headline in found][:3] == [PSNR, "Speed-up", label]
     assert len({headline.label for headline in found}) == len(found)
 
 
@@ -55,7 +57,7 @@ def test_names_may_hold_a_comma(fabricate):
 def test_a_difference_that_may_be_none_is_called_so(fabricate):
     results = fabricate([("ddpm", 1000), ("lcm", 4)])
     results.methods[1].metrics["psnr"][:] = results.methods[0].metrics["psnr"] + [-1, 1, -1, 1.5]
-    text = told(results)["PSNR"].text
+    text = told(results)[PSNR].text
     low, high = results.interval(results.methods[1], "psnr", against=results.methods[0])
     assert low < 0 < high
     assert text.endswith(f"95% interval −{-low:.2f} to +{high:.2f}. The interval includes zero.")
@@ -64,18 +66,18 @@ def test_a_difference_that_may_be_none_is_called_so(fabricate):
 def test_a_worse_student_is_told_as_plainly(fabricate):
     results = fabricate([("ddpm", 1000), ("lcm", 4)])
     results.methods[1].metrics["psnr"][:] -= 3
-    assert told(results)["PSNR"].value == "−2.00"
+    assert told(results)[PSNR].value == "−2.00"
 
 
 def test_without_an_original_the_floor_is_the_rival(fabricate):
     found = told(fabricate([("ddim", 8), ("lcm", 4)]))
-    assert "minus the linear baseline" in found["PSNR"].text
+    assert "minus the linear baseline" in found[FLOOR].text
     assert (found["Latency"].value, found["Latency"].unit) == ("20.0", "ms")
 
 
 def test_the_original_alone_is_set_against_the_floor(fabricate):
     found = told(fabricate([("ddpm", 1000)]))
-    assert (found["PSNR"].value, found["Latency"].value) == ("+1.00", "5,000")
+    assert (found[FLOOR].value, found["Latency"].value) == ("+1.00", "5,000")
 
 
 @pytest.mark.parametrize("settings", [{"methods": []}, {"count": 1}, {"psnr": [np.inf] * 4}, {"timed": False}])

@@ -88,8 +88,8 @@ def test_tuple_with_a_number_beyond_its_range_is_refused_by_name(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": -1}, "seed must be 0 to 4294967040; got -1."),
-        ({"seed": 2**32}, "seed must be 0 to 4294967040; got 4294967296."),
+        ({"seed": -1}, "seed must be 0 to 4294967295; got -1."),
+        ({"seed": 2**32}, "seed must be 0 to 4294967295; got 4294967296."),
         ({"distill.target_decay": 95.0}, "distill.target_decay must be at least 0 and below 1; got 95.0."),
         ({"teacher.optimizer.clip_norm": 0.0}, "teacher.optimizer.clip_norm must be above 0, or None; got 0.0."),
         ({"distill.huber_c": math.inf}, "distill.huber_c must be finite and above 0; got inf."),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
+from tqdm import tqdm
 
 from tfds_builders import builder, files
 from tfds_builders.description import RGB, ImageDescription, content_digest, image_digest
@@ -99,7 +100,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, numbers: Iterable[int], *, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         digests: list[tuple[str, bytes, bytes]] = []
-        for number in numbers:
+        for number in tqdm(numbers, desc=f"Drawing {split}", unit=" scenes", disable=None):
             scene = make_scene(number)
             for i, (optical, sar) in enumerate(zip(patches(scene.optical), patches(scene.sar), strict=True)):
                 key = f"scene{number:04d}_p{i:02d}"
