@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains under Slurm, on one GPU or on many nodes; resumes by itself after preemption and at the time limit.
 #
-#   launch/slurm.sh [--nodes=1] [--gpus_per_node=1] [--time=24:00:00] [--dry_run] [options of sbatch]
+#   launch/slurm.sh [--nodes=1] [--gpus_per_node=1] [--cpus_per_gpu=8] [--time=24:00:00] [--dry_run]
+#                   [options of sbatch]
 #                   -- --config=configs/acd.py:sen12 --workdir=/shared/runs/acd ...
 #
 # Submits itself from the checkout, which all nodes must see, with .venv in it (make env EXTRAS=test,cuda12). The workdir
@@ -17,10 +18,10 @@ set -euo pipefail
 INTERRUPTED=75 # The status of a training that was told to stop and has saved.
 
 submit() {
-  local nodes=1 gpus_per_node=1 time=24:00:00 dry_run=false options=() command
+  local nodes=1 gpus_per_node=1 cpus_per_gpu=8 time=24:00:00 dry_run=false options=() command
   while (($#)); do
     case $1 in
-      --nodes=* | --gpus_per_node=* | --time=*)
+      --nodes=* | --gpus_per_node=* | --cpus_per_gpu=* | --time=*)
         local option=${1%%=*}
         printf -v "${option#--}" %s "${1#*=}" ;;
       --dry_run) dry_run=true ;;
@@ -34,8 +35,8 @@ submit() {
   if ! (($#)); then fail "Flags of the training are missing, after --."; fi
   cd "$(dirname "${BASH_SOURCE[0]}")/.."
   # JAX takes one process a GPU under Slurm.
-  command=(sbatch --nodes="$nodes" --ntasks-per-node="$gpus_per_node" --gpus-per-node="$gpus_per_node" --time="$time"
-    ${options[@]+"${options[@]}"} launch/slurm.sh "$@")
+  command=(sbatch --nodes="$nodes" --ntasks-per-node="$gpus_per_node" --gpus-per-node="$gpus_per_node"
+    --cpus-per-task="$cpus_per_gpu" --time="$time" ${options[@]+"${options[@]}"} launch/slurm.sh "$@")
   if $dry_run; then
     printf '%q ' "${command[@]}"
     echo
@@ -46,7 +47,8 @@ submit() {
 
 job() {
   local step status
-  srun --kill-on-bad-exit=1 .venv/bin/python -m sar2opt_jax.main --multihost "$@" &
+  # srun does not take the CPUs of a task over from the job.
+  srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" .venv/bin/python -m sar2opt_jax.main --multihost "$@" &
   step=$!
   trap 'kill -TERM "$step"' TERM # srun hands it on to every process.
   while true; do # A signal ends `wait` before the training has ended.

@@ -101,9 +101,8 @@ def find(program: Program, target: Target, *, effort: str, cache: Path | None) -
         law = MemoryLaw.through((own, first.peak), (other, second.peak))
         limit = min(limit, second.capacity or limit)
         most = law.most(limit)
-        if most is not None and effort == "checked":
-            while most > 0 and not (checked := compiled(most).fits(memory)) and most > own:
-                most -= 1  # The compiler spills, pads and rounds: the line is not exact.
+        if most and effort == "checked":
+            most, checked = _checked(most, first=(own, first.peak), limit=limit, compiled=compiled)
     moved = None
     if first.bytes_accessed is not None:
         moved = bytes_of_loop(first.bytes_accessed, outside=program.once_bytes, repeats=program.repeats)
@@ -116,3 +115,26 @@ def find(program: Program, target: Target, *, effort: str, cache: Path | None) -
         program=program, usage=first, fits=fits, flops=count, bytes_moved=moved, bytes_sent=sent,
         law=law, most=most, checked=checked, roofline=roof,
     )  # fmt: skip
+
+
+def _checked(
+    most: int, *, first: tuple[int, float], limit: float, compiled: Callable[[int], Usage]
+) -> tuple[int, bool]:
+    """The largest batch that a compiled program shows to fit, and whether one did; two are compiled at most.
+
+    Args:
+      most: by the line.
+      first: examples and bytes of a program that was compiled.
+      limit: bytes of a chip.
+      compiled: what a program of so many examples takes.
+    """
+    own = first[0]
+    for _ in range(2):
+        found = compiled(most)
+        if found.fits(limit):
+            return most, True
+        # The compiler pads and rounds: a line through this point is nearer to the limit than the one before.
+        most = max(0, min(MemoryLaw.through(first, (most, found.peak)).most(limit) or 0, most - 1))
+        if most <= own and first[1] <= limit:
+            return own, True
+    return most, False

@@ -198,7 +198,7 @@ class Report:
         return "\n".join(lines)
 
 
-CHECKED = {True: "compiled", False: "a line; by compiling fewer", None: "by a line"}
+CHECKED = {True: "compiled", False: "by a line", None: "by a line"}
 """How the largest batch is known, by ``Finding.checked``."""
 
 

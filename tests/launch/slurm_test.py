@@ -15,6 +15,7 @@ TRAINING = ("--config=configs/acd.py:sen12", "--workdir=/shared/it's here")
 STEP = """#!/usr/bin/env bash
 # In place of srun: a training that saves and leaves when it is told to, or ends by itself.
 trap 'echo saved; exit 75' TERM
+echo "step: $*"
 echo started > "$(dirname "$0")/started"
 if [[ ${ENDS:-} ]]; then exit "$ENDS"; fi
 for _ in {1..600}; do sleep 0.05; done
@@ -42,8 +43,8 @@ def test_job_is_submitted_with_a_process_for_each_gpu(cluster):
     done = run(cluster, "--nodes=2", "--gpus_per_node=4", "--partition=gpu", "--", *TRAINING)
     assert done.returncode == 0, done.stderr
     (call,) = cluster.calls()
-    sizes = ["--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4", "--time=24:00:00", "--partition=gpu"]
-    assert call == ["sbatch", *sizes, "launch/slurm.sh", *TRAINING]
+    sizes = ["--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4", "--cpus-per-task=8", "--time=24:00:00"]
+    assert call == ["sbatch", *sizes, "--partition=gpu", "launch/slurm.sh", *TRAINING]
 
 
 def test_dry_run_prints_what_would_be_submitted(cluster):
@@ -60,7 +61,7 @@ def test_script_asks_for_a_signal_before_the_time_limit():
 def interrupted(cluster, *, state: str = "RUNNING") -> tuple[int, str]:
     """Status and output of a job whose batch shell is sent SIGTERM while it trains."""
     cluster.add("squeue", ("", 0, state))
-    environment = os.environ | {"SLURM_JOB_ID": "77", "PATH": cluster.path}
+    environment = os.environ | {"SLURM_JOB_ID": "77", "SLURM_CPUS_PER_TASK": "8", "PATH": cluster.path}
     with subprocess.Popen(
         [SCRIPT, *TRAINING], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as job:
@@ -75,6 +76,7 @@ def interrupted(cluster, *, state: str = "RUNNING") -> tuple[int, str]:
 def test_interrupted_training_saves_and_goes_into_the_queue_again(cluster):
     status, said = interrupted(cluster)
     assert status == 75 and "saved" in said and "goes into the queue again" in said
+    assert "--cpus-per-task=8 .venv/bin/python -m sar2opt_jax.main --multihost --config=configs/acd.py:sen12" in said
     assert cluster.calls()[-1] == ["scontrol", "requeue", "77"]
 
 

@@ -1,5 +1,6 @@
 """The largest batch and what is found of a program, with programs whose memory is known."""
 
+import dataclasses
 import types
 
 import pytest
@@ -58,10 +59,24 @@ def test_effort_says_how_the_largest_batch_is_found(compiled, effort, sizes, mos
     assert (compiled, found.most, found.checked, found.fits) == (sizes, most, checked, True)
 
 
-def test_line_that_promises_too_much_is_corrected(compiled, monkeypatch):
-    monkeypatch.setattr(programs.MemoryLaw, "most", lambda law, memory: 14)
+@pytest.mark.parametrize(
+    ("more", "sizes", "expected"),
+    [
+        (0.5, [2, 4, 11, 10], (10, True)),
+        (3, [2, 4, 11, 6], (6, True)),
+        (30, [2, 4, 11], (2, True)),  # Back at the config's own, which is known to fit.
+    ],
+)
+def test_line_that_promises_too_much_is_corrected(compiled, monkeypatch, more, sizes, expected):
+    linear = programs.usage
+
+    def bent(examples, *args, **settings):
+        found = linear(examples, *args, **settings)
+        return dataclasses.replace(found, peak=found.peak + more * GIB * max(0, examples - 8))
+
+    monkeypatch.setattr(programs, "usage", bent)
     found = find(program(), TARGET, effort="checked", cache=None)
-    assert compiled == [2, 4, 14, 13, 12, 11] and (found.most, found.checked) == (11, True)
+    assert compiled == sizes and (found.most, found.checked) == expected
 
 
 def test_finding_counts_the_rounds_of_a_loop(compiled):
