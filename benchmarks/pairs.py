@@ -1,8 +1,10 @@
 """The pairs that are read: a prepared SEN1-2 and the files that it was made of."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from sar2opt_jax.data import prepared
@@ -22,6 +24,37 @@ def simulate(folder: Path, *, num_pairs: int) -> None:
             path = folder / SEASON / f"s{sensor}_{number}" / f"{SEASON}_s{sensor}_{number}_p1.png"
             path.parent.mkdir(parents=True)
             Image.fromarray(image).save(path)
+
+
+def multiply(found: Sequence[files.Pair], folder: Path, *, num_pairs: int, size: int) -> None:
+    """Writes real pairs again and again, each time another crop, turned or mirrored, as ``KIND/SCENE/ID.png``.
+
+    Crops go on at the opposite edge where an image ends. Every copy of a scene is a scene of its own.
+
+    Args:
+        found: 8-bit square images, which are all held in memory.
+        folder: of the new files, in the layout of ``pairs``.
+        num_pairs: how many to write.
+        size: side of the crops in pixels, at most that of the images.
+    """
+    images = [{kind: _wrapped(np.asarray(Image.open(pair.path(kind)))) for kind in files.KINDS} for pair in found]
+    for number in range(num_pairs):
+        copy, place = divmod(number, len(found))
+        patch = found[place].patch
+        for kind, image in images[place].items():
+            path = folder / kind / f"{patch.season}_{patch.scene}_{copy}" / f"{patch.id}_{copy}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(_crop(image, number, size)).save(path, compress_level=1)
+
+
+def _wrapped(image: np.ndarray) -> np.ndarray:
+    return np.pad(image, [(0, side) for side in image.shape[:2]] + [(0, 0)] * (image.ndim - 2), "wrap")
+
+
+def _crop(image: np.ndarray, number: int, size: int) -> np.ndarray:
+    top, left = (number * prime % (len(image) // 2) for prime in (7919, 104_729))
+    crop = np.rot90(image[top : top + size, left : left + size], number // 7 % 4)
+    return np.ascontiguousarray(crop[:, ::-1] if number // 7 % 8 > 3 else crop)
 
 
 def open_pairs(

@@ -1,9 +1,10 @@
-"""Pairs per second of preparing a dataset, as somebody does it: the command, its start included.
+"""Seconds and peak memory of preparing a dataset, as somebody does it: the command, its start included.
 
 python -m benchmarks.preparation sen12/10pct sen12 --manual_dir=DOWNLOADED
+python -m benchmarks.preparation --manual_dir=DOWNLOADED --multiply=12000,48000 --size=64
 
-Two subsets of one dataset, a small and a large one, tell the start from the work: how long a larger one takes follows
-from their difference.
+The second command measures how cost grows: it writes the pairs of a SEN1-2 again and again, with other pixels, as a
+dataset of the kind ``pairs``.
 """
 
 import argparse
@@ -15,49 +16,110 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
+import psutil
 import tensorflow_datasets as tfds
 
-from benchmarks import results
-from tfds_builders.prepare import make_builder
+from benchmarks import pairs, results
+from tfds_builders import finding
+from tfds_builders.sen12 import sen12_dataset_builder as sen12
 
 PACKAGES = ("numpy", "pillow", "imagehash", "scipy", "tensorflow-datasets", "array_record")
-SEN12_PAIRS = 282_384
-"""Of the whole SEN1-2 (arXiv 1807.01569)."""
+_SAMPLE_SECONDS = 0.25  # between two looks at the memory
 
 
-def time_preparation(name: str, *, manual_dir: str | os.PathLike[str], processes: int, extra: tuple[str, ...] = ()):
+def measure(
+    name: str, *, manual_dir: str | os.PathLike[str], processes: int, extra: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Prepares into a temporary folder, by a process of its own.
 
     Returns:
-        The seconds, and how many pairs were prepared.
+        ``pairs`` that were prepared, ``seconds``, ``peak_mib`` of all its processes together (shared memory once), and
+        ``files`` and ``mib`` that were written.
 
     Raises:
         RuntimeError: the preparation failed; with what it said.
     """
-    with tempfile.TemporaryDirectory() as data_dir:
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder, "prepared")
         command = [sys.executable, "-m", "tfds_builders.prepare", name, f"--manual_dir={manual_dir}"]
         command += [f"--data_dir={data_dir}", f"--processes={processes}", *extra]
-        start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - start
-        if done.returncode:
-            raise RuntimeError(f"{shlex.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
-        splits: dict[str, tfds.core.SplitInfo] = make_builder(name, data_dir=data_dir).info.splits
-        return seconds, sum(split.num_examples for split in splits.values())
+        with open(Path(folder, "said"), "w+") as said:
+            start = time.perf_counter()
+            running = subprocess.Popen(command, stdout=said, stderr=said)
+            peak = 0
+            while running.poll() is None:
+                peak = max(peak, _memory(running.pid))
+                time.sleep(_SAMPLE_SECONDS)
+            seconds = time.perf_counter() - start
+            if running.returncode:
+                said.seek(0)
+                raise RuntimeError(f"{shlex.join(command)} ended with {running.returncode}: {said.read().strip()}")
+        splits: dict[str, tfds.core.SplitInfo] = tfds.builder_from_directory(_version(data_dir)).info.splits
+        written = [path.stat().st_size for path in data_dir.rglob("*") if path.is_file()]
+        return {
+            "pairs": sum(split.num_examples for split in splits.values()),
+            "seconds": round(seconds, 2),
+            "peak_mib": round(peak / 2**20),
+            "files": len(written),
+            "mib": round(sum(written) / 2**20),
+        }
 
 
-def seconds_for(pairs: int, measured: dict[int, float]) -> float:
-    """How long a preparation takes, on the line through the smallest and the largest one measured.
+def _memory(process: int) -> int:
+    """Bytes of a process and all that it started; memory that several share is counted once (Linux: PSS)."""
+    try:
+        parent = psutil.Process(process)
+        family = [parent, *parent.children(recursive=True)]
+        return sum(getattr(each.memory_full_info(), "pss", each.memory_info().rss) for each in family)
+    except psutil.Error:
+        return 0  # One of them has just ended.
 
-    Args:
-        pairs: of the dataset that is asked for.
-        measured: seconds by number of pairs; a single one is taken to be proportional.
-    """
-    (few, short), (many, long) = min(measured.items()), max(measured.items())
-    if few == many:
-        return long * pairs / many
-    return long + (pairs - many) * (long - short) / (many - few)
+
+def _version(data_dir: Path) -> Path:
+    [info] = data_dir.rglob("dataset_info.json")
+    return info.parent
+
+
+def compare(
+    names: list[str],
+    *,
+    manual_dir: str | os.PathLike[str],
+    processes: list[int],
+    repeats: int,
+    extra: tuple[str, ...] = (),
+) -> list[dict[str, Any]]:
+    """Prepares every dataset with every number of processes, in turns, and prints the medians as rows of a table."""
+    turns: dict[tuple[int, str], list[dict[str, Any]]] = {each: [] for each in itertools.product(processes, names)}
+    for _, (count, name) in itertools.product(range(repeats), turns):
+        load = results.load_average()
+        found = measure(name, manual_dir=manual_dir, processes=count, extra=extra)
+        turns[count, name].append({**found, "load_average": load})
+    rows = []
+    for (count, name), found in turns.items():
+        seconds = [turn["seconds"] for turn in found]
+        median, pairs_prepared = statistics.median(seconds), found[0]["pairs"]
+        spread = f"{median:.1f} ({min(seconds):.1f} .. {max(seconds):.1f})"
+        row = {
+            "processes": count,
+            "dataset": name,
+            **found[0],
+            "seconds": seconds,
+            "median": median,
+            "pairs_per_second": round(pairs_prepared / median, 1),
+            "peak_mib": max(turn["peak_mib"] for turn in found),
+            "load_average": [turn["load_average"] for turn in found],
+        }
+        shown = (count, name, pairs_prepared, spread, f"{row['pairs_per_second']:.0f}", row["peak_mib"])
+        print(f"| {' | '.join(map(str, shown))} |", flush=True)
+        rows.append(row)
+    return rows
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,57 +128,36 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m benchmarks.preparation", description=(__doc__ or "").partition("\n")[0]
     )
     add = parser.add_argument
-    add("names", nargs="+", help="datasets of tfds_builders.prepare: sen12/10pct sen12")
+    add("names", nargs="*", help="datasets of tfds_builders.prepare: sen12/10pct sen12")
     add("--manual_dir", required=True, help="folder of the downloaded files")
+    add("--multiply", type=_numbers, default=[], help="12000,48000: so many pairs, written from those of sen12")
+    add("--size", type=int, default=64, help="side of these in pixels (default: 64)")
     add("--skip_bad", action="store_true", help="leave bad files and near-duplicates out")
-    add("--processes", type=lambda text: [int(part) for part in text.split(",")], default=[1, 2], help="default: 1,2")
+    add("--processes", type=_numbers, default=[1, 2], help="default: 1,2")
     add("--repeats", type=int, default=3, help="preparations for each (default: 3)")
     add("--output", default="benchmarks/results/preparation.json", help="the JSON file (default: %(default)s)")
     flags = parser.parse_args(arguments)
 
     extra = ("--skip_bad",) if flags.skip_bad else ()
-    settings = list(itertools.product(flags.processes, flags.names))
-    seconds: dict[tuple[int, str], list[float]] = {setting: [] for setting in settings}
-    pairs: dict[str, int] = {}
-    loads = []
-    try:
-        for _, (processes, name) in itertools.product(range(flags.repeats), settings):
-            loads.append(results.load_average())
-            taken, pairs[name] = time_preparation(name, manual_dir=flags.manual_dir, processes=processes, extra=extra)
-            seconds[processes, name].append(round(taken, 2))
-    except RuntimeError as error:
-        sys.exit(f"{error}")
-
-    medians = {setting: statistics.median(found) for setting, found in seconds.items()}
-    print("| processes | dataset | pairs | seconds | pairs per second |\n| --- | --- | --- | --- | --- |")
-    for (processes, name), found in seconds.items():
-        median = medians[processes, name]
-        spread = f"{median:.1f} ({min(found):.1f} .. {max(found):.1f})"
-        print(f"| {processes} | {name} | {pairs[name]} | {spread} | {pairs[name] / median:.0f} |")
-    extrapolated = {}
-    for processes in flags.processes:
-        by_pairs = {pairs[name]: medians[processes, name] for name in flags.names}
-        extrapolated[processes] = round(seconds_for(SEN12_PAIRS, by_pairs))
-        print(f"Extrapolated, {processes} processes: {SEN12_PAIRS:,} pairs in {extrapolated[processes] / 60:.0f} min.")
-
+    turns = {"processes": flags.processes, "repeats": flags.repeats, "extra": extra}
     given = sys.argv[1:] if arguments is None else arguments
-    result = {
+    result: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "benchmarks.preparation", *given]),
         **results.circumstances(*PACKAGES),
-        "load_average": loads,
-        "measured": [
-            {
-                "processes": processes,
-                "dataset": name,
-                "pairs": pairs[name],
-                "seconds": found,
-                "median": medians[processes, name],
-                "pairs_per_second": round(pairs[name] / medians[processes, name], 1),
-            }
-            for (processes, name), found in seconds.items()
-        ],
-        "extrapolated": {"pairs": SEN12_PAIRS, "seconds": extrapolated},
+        "measured": [],
     }
+    print(
+        "| processes | dataset | pairs | seconds | pairs per second | peak MiB |\n| --- | --- | --- | --- | --- | --- |"
+    )
+    try:
+        result["measured"] += compare(flags.names, manual_dir=flags.manual_dir, **turns)
+        for count in flags.multiply:
+            with tempfile.TemporaryDirectory() as folder:
+                found, _ = finding.find_pairs(Path(flags.manual_dir), sen12.layout)
+                pairs.multiply(found, Path(folder), num_pairs=count, size=flags.size)
+                result["measured"] += compare(["pairs/multiplied"], manual_dir=folder, **turns)
+    except RuntimeError as error:
+        sys.exit(f"{error}")
     results.write(flags.output, result)
 
 

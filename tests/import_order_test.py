@@ -17,7 +17,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "translator": ("types", "diffusion"),
     "data": ("types", "paths"),
     "metrics": ("types", "paths"),
-    "engine": ("types", "paths"),
+    "engine": ("types", "paths", "tfds_builders.lock"),
     "description": ("types", "diffusion", "models", "translator", "__version__"),
     "export": ("types", "paths", "translator", "description", "engine.networks"),
     "interop": ("types", "paths", "translator", "description", "export"),

@@ -4,20 +4,14 @@ A dataset describes itself by a *layout*, a function from a path to a ``Patch``,
 kinds of images. No TensorFlow Datasets in here: worker processes import this module, and are to start fast.
 """
 
-import collections
-import concurrent.futures
-import contextlib
 import dataclasses
 import io
-import multiprocessing
-import signal
+import itertools
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol
 
 import imagehash
 import numpy as np
@@ -29,13 +23,11 @@ from tfds_builders.bad_files import BadFile as BadFile
 from tfds_builders.bad_files import BadFilesError as BadFilesError
 from tfds_builders.description import image_digest
 from tfds_builders.imagery import UNREADABLE
+from tfds_builders.parallel import process_map
 from tfds_builders.values import Counts, Decoded, Tally, check_levels, count_levels, counts
 
 Kind = Literal["sar", "optical"]
 KINDS: tuple[Kind, Kind] = ("sar", "optical")
-
-_CHUNK = 16  # pairs handed to a process at a time
-_SHARE = 1000  # pairs for which it pays to start a process, which takes seconds
 
 
 class Patch(NamedTuple):
@@ -202,8 +194,8 @@ def check_pairs(pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, proces
     facts: dict[str, Facts] = {}
     bad: list[BadFile] = []
     tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
-    work = [(pair, dict(formats)) for pair in pairs]
-    examined = ordered_map(_examine, work, processes=processes)
+    work = zip(pairs, itertools.repeat(dict(formats)))
+    examined = process_map(_examine, work, images=len(pairs), processes=processes)
     bar = tqdm(examined, total=len(pairs), desc="Checking files", unit=" pairs", disable=None)
     for pair, (found, levels, faults) in zip(pairs, bar, strict=True):
         bad += faults
@@ -218,62 +210,8 @@ def stored_pairs(
     pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, processes: int = 1
 ) -> Iterator[tuple[Pair, dict[Kind, Any]]]:
     """The pairs in order, each with what is written of its images."""
-    work = [(pair, dict(formats)) for pair in pairs]
-    return zip(pairs, ordered_map(_stored, work, processes=processes), strict=True)
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def ordered_map(function: Callable[[Item], Result], items: Sequence[Item], *, processes: int) -> Iterator[Result]:
-    """``map`` over processes, in order, never far ahead of the reader: results of a whole dataset are not kept.
-
-    One process is this one; few items stay in it. More are started afresh (``spawn``), because a process that holds JAX
-    cannot be forked.
-    """
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    processes = min(processes, len(items) // _SHARE)
-    if processes <= 1:
-        yield from map(function, items)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_leave_signals_to_parent) as pool:
-        waiting: collections.deque[concurrent.futures.Future[list[Result]]] = collections.deque()
-        try:
-            for chunk in chunks:
-                with _interrupts_blocked():  # A process is started here where there are fewer than allowed.
-                    future = pool.submit(_map_chunk, function, chunk)
-                waiting.append(future)
-                if len(waiting) > 2 * processes:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool:
-            raise OSError(
-                f"One of {processes} processes that decode files was killed, perhaps for want of memory: try again "
-                "with fewer --processes."
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Processes that are started inside never see a Ctrl-C, which a terminal sends to all: the first one ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _leave_signals_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _map_chunk(function: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:
-    return [function(item) for item in chunk]
+    work = zip(pairs, itertools.repeat(dict(formats)))
+    return zip(pairs, process_map(_stored, work, images=len(pairs), processes=processes), strict=True)
 
 
 def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, dict[Kind, Counts], list[BadFile]]:

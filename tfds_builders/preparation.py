@@ -1,9 +1,10 @@
 """Prepares a dataset: finds it, or makes it in a folder that takes the dataset's name when it is complete."""
 
+import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from tensorflow_datasets.core import constants
 from tfds_builders.bad_files import shown
 from tfds_builders.builder import PairsBuilder, report_path
 from tfds_builders.folders import local_folder
-from tfds_builders.lock import PREVIOUS, alone, supported
+from tfds_builders.lock import locked, supported
 from tfds_builders.registry import FILE_FORMATS, Request, make_builder, own_pairs
 from tfds_builders.reuse import Prepared, reused
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from tfds_builders.pairs import Settings
 
 logger = logging.getLogger(__name__)
+
+PREVIOUS = "previous_"
+"""Stands before the version of a dataset that is being replaced, for the moment between two renames."""
 
 
 def prepare(
@@ -107,6 +111,43 @@ def prepare_or_reuse(request: Request) -> Prepared:
         _replace(target, Path(builder.data_path), report=report)
         shutil.rmtree(aside)
     return Prepared(builder=tfds.builder_from_directory(target), made=True)
+
+
+@contextlib.contextmanager
+def alone(folder: Path, *, name: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Keeps other preparations out of a dataset's folder, and clears up after ones that were killed.
+
+    Args:
+        folder: of all versions of a dataset; made where it is missing.
+        name: of the dataset, for messages.
+        waiting: called with a sentence where another process has the lock; then this one waits. None raises instead.
+
+    Raises:
+        OSError: another process has the lock, the folder cannot be written to, or this system has no file locks.
+    """
+
+    def busy(holder: str) -> None:
+        sentence = f"{name} is being prepared in {shown(folder)} by another process{holder and f' ({holder})'}"
+        if waiting is None:
+            raise BlockingIOError(f"{sentence}.")
+        waiting(f"{sentence}; waiting until it is done.")
+
+    with locked(folder, work="preparation", busy=busy) as is_locked:
+        if is_locked:
+            _clear(folder)
+        yield
+
+
+def _clear(folder: Path) -> None:
+    """Removes what killed preparations left; a dataset that was about to be replaced gets its name back."""
+    for leftover in folder.glob("incomplete.*"):
+        shutil.rmtree(leftover)
+    for previous in folder.glob(f"{PREVIOUS}*"):
+        version = folder / previous.name.removeprefix(PREVIOUS)
+        if version.exists():
+            shutil.rmtree(previous)
+        else:
+            previous.rename(version)
 
 
 def _maker(request: Request, manual_dir: Path | None) -> Callable[[Path], tfds.core.DatasetBuilder]:

@@ -1,7 +1,6 @@
 """One run in a workdir at a time."""
 
 import contextlib
-import logging
 import os
 import platform
 import time
@@ -12,10 +11,7 @@ import jax
 
 from sar2opt_jax import paths
 from sar2opt_jax.engine import agreement
-
-logger = logging.getLogger(__name__)
-
-FILE = ".lock"
+from tfds_builders import lock
 
 SHARED_SECONDS = 10.0
 """How long a file may take to appear on another host; network file systems list a directory anew every few seconds."""
@@ -43,44 +39,30 @@ def hold(workdir: Path) -> Iterator[None]:
         _check_shared(workdir)
         yield
         return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(workdir / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise WorkdirError(
-            f"The workdir {workdir} cannot be written to ({error.strerror}). Choose another one with --workdir."
-        ) from error
-    try:
-        if _lock(descriptor, workdir):
+    with contextlib.ExitStack() as stack:
+        try:
+            is_locked = stack.enter_context(
+                lock.locked(workdir, work="run", busy=lambda holder: _refuse(workdir, holder))
+            )
+        except WorkdirError:
+            raise
+        except lock.UnsupportedError as error:
+            raise WorkdirError(str(error)) from None
+        except OSError as error:
+            raise WorkdirError(
+                f"The workdir {workdir} cannot be written to ({error.strerror}). Choose another one with --workdir."
+            ) from error
+        if is_locked:
             paths.remove_leftovers(workdir)
         _check_shared(workdir)
         yield
-    finally:
-        os.close(descriptor)
 
 
-def _lock(descriptor: int, workdir: Path) -> bool:
-    """Locks the file; False on a file system without locks."""
-    try:
-        import fcntl  # Not at the top: Windows has none, and a traceback says nothing of that.
-    except ModuleNotFoundError:
-        raise WorkdirError(
-            f"Networks are trained on Linux and macOS, and on Windows inside WSL; {platform.system()} without WSL has "
-            "no file locks of their kind."
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "unknown"
-        raise WorkdirError(
-            f"Another run is at work in {workdir} ({holder}). Wait for it, stop it, or choose another --workdir."
-        ) from None
-    except OSError as error:
-        logger.warning("%s: no lock (%s); nothing keeps a second run out of this workdir.", workdir, error.strerror)
-        return False
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
-    return True
+def _refuse(workdir: Path, holder: str) -> None:
+    raise WorkdirError(
+        f"Another run is at work in {workdir} ({holder or 'unknown'}). Wait for it, stop it, or choose another "
+        "--workdir."
+    )
 
 
 def _check_shared(workdir: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from sar2opt_jax.engine import lock
+from tfds_builders.lock import FILE
 
 
 def try_to_hold(workdir, answer):
@@ -126,7 +127,7 @@ def test_first_process_hears_of_one_that_does_not_see_its_workdir(tmp_path, monk
     monkeypatch.setattr(lock.agreement, "gather", lambda mine: [mine, "", "host-c"])
     with pytest.raises(lock.WorkdirError, match="is not seen by process 2 on host-c"), lock.hold(tmp_path):
         pass
-    assert [entry.name for entry in tmp_path.iterdir()] == [lock.FILE]  # The token is gone.
+    assert [entry.name for entry in tmp_path.iterdir()] == [FILE]  # The token is gone.
 
 
 def test_leftovers_of_a_killed_run_are_removed_by_who_holds_the_lock(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from harness import Kill
 
 from sar2opt_jax.engine import lock
+from tfds_builders.lock import FILE
 
 FLAGS = {"seconds": 0.03}
 
@@ -54,4 +55,4 @@ def test_command_says_in_one_sentence_that_the_workdir_is_taken(tmp_path):
         process = harness.Process([sys.executable, "-m", "sar2opt_jax.main", *flags, f"--workdir={tmp_path / 'run'}"])
         assert process.wait() == 1
     assert process.said.splitlines()[-1].startswith(f"WorkdirError: Another run is at work in {tmp_path / 'run'} (")
-    assert [entry.name for entry in (tmp_path / "run").iterdir()] == [lock.FILE]
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == [FILE]

@@ -156,14 +156,6 @@ def test_report_is_json_and_says_what_is_empty(pair):
     assert next(line for line in found.table().splitlines() if "empty" in line).startswith("train")
 
 
-def test_detail_ignores_size_of_the_pixels_values_and_has_norm_one():
-    image = crop(texture(3)).astype(np.float32)[..., None]
-    band = audit.detail(image)
-    np.testing.assert_allclose(np.linalg.norm(band), 1, rtol=1e-5)
-    np.testing.assert_allclose(audit.detail(0.5 * image + 20), band, atol=1e-5)
-    assert not audit.detail(np.full((8, 8, 1), 3.0)).any()
-
-
 def test_disk_paths_are_not_in_the_report(pair, tmp_path):
     # A report is handed on with the dataset.
     assert os.fspath(tmp_path) not in json.dumps(run(ordinary(pair)).as_json())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from tfds_builders import files, finding
+from tfds_builders import files, finding, parallel
 
 FORMATS = {"sar": files.EightBit(size=16, mode="L"), "optical": files.EightBit(size=16, mode="RGB")}
 
@@ -20,7 +20,7 @@ def layout(path):
 
 @pytest.fixture(autouse=True)
 def processes_for_few_items(monkeypatch):
-    monkeypatch.setattr(files, "_SHARE", 10)
+    monkeypatch.setattr(parallel, "_SHARE", 10)
 
 
 @pytest.fixture(name="write_pair")
@@ -221,25 +221,3 @@ def test_facts_hold_the_moments_and_a_hash_that_survives_small_changes():
     assert (facts.fingerprint ^ brighter.fingerprint).bit_count() <= 4
     assert (facts.fingerprint ^ other.fingerprint).bit_count() >= 16
     assert files.image_facts(np.full((16, 16, 1), 7, np.uint8)).fingerprint is None
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_ordered_map_keeps_the_order(processes):
-    assert list(files.ordered_map(abs, range(-100, 100), processes=processes)) == [abs(n) for n in range(-100, 100)]
-
-
-def test_ordered_map_stays_near_its_reader():
-    seen = []
-    results = files.ordered_map(seen.append, range(1000), processes=1)
-    next(results)
-    assert len(seen) == 1
-
-
-def test_killed_process_is_one_sentence():
-    with pytest.raises(OSError, match=r"^One of 2 processes that decode files was killed, .* fewer --processes\.$"):
-        list(files.ordered_map(os._exit, [9] * 40, processes=2))
-
-
-def test_few_items_start_no_process(monkeypatch):
-    monkeypatch.setattr(files, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("started"))
-    assert list(files.ordered_map(abs, range(-19, 0), processes=8)) == list(range(19, 0, -1))

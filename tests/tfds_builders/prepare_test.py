@@ -211,24 +211,24 @@ def test_signal_to_a_whole_group_is_one_line(tmp_path, raw, sent, moment):
     # As a terminal and a batch system send it: to the command and to the processes that decode files for it.
     program = f"""
 import os, sys, threading
-from tfds_builders import files, prepare
-files._SHARE = files._CHUNK = 1
-original = files.ordered_map
+from tfds_builders import files, parallel, prepare
+parallel._SHARE = parallel._CHUNK = 1
+original = files.process_map
 def end():
     os.killpg(0, {int(sent)})
-def ordered_map(*args, **options):
+def process_map(*args, **options):
     for result in original(*args, **options):
         end()
         yield result
-class Pool(files.ProcessPoolExecutor):
+class Pool(parallel.ProcessPoolExecutor):
     def submit(self, *args):
         if not self._processes:
             threading.Timer(0.3, end).start()  # While the first process imports.
         return super().submit(*args)
 if {moment == "starting"}:
-    files.ProcessPoolExecutor = Pool
+    parallel.ProcessPoolExecutor = Pool
 else:
-    files.ordered_map = ordered_map
+    files.process_map = process_map
 prepare.main(sys.argv[1:])
 """
     command = [sys.executable, "-c", program, "sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}", "--processes=2"]

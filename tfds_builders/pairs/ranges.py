@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tfds_builders import files, imagery
+from tfds_builders import imagery
 from tfds_builders.files import Kind
 from tfds_builders.pairs.raster import Raster
 from tfds_builders.pairs.settings import Percentile, exact, parse_range
+from tfds_builders.parallel import process_map
 from tfds_builders.values import check_varies, suspects
 
 _SAMPLED_PIXELS = 2**22  # over all files, for percentiles
@@ -63,9 +64,9 @@ def _sample(form: Raster, paths: Mapping[str, Path], *, title: str, processes: i
     the same.
     """
     count = max(_SAMPLED_PIXELS // len(paths), _MIN_SAMPLED_PIXELS)
-    work = [(form, name, path, count) for name, path in paths.items()]
-    taken = files.ordered_map(_sample_of_file, work, processes=processes)
-    samples = list(tqdm(taken, total=len(work), desc=title, unit=" files", disable=None))
+    work = ((form, name, path, count) for name, path in paths.items())
+    taken = process_map(_sample_of_file, work, images=len(paths), processes=processes)
+    samples = list(tqdm(taken, total=len(paths), desc=title, unit=" files", disable=None))
     if not sum(map(len, samples)):
         raise ValueError(f"No file of the kind of {form.like} can be read, so there is no range to measure.")
     return np.concatenate(samples)

@@ -15,6 +15,7 @@ from tfds_builders.pairs.headers import Headers, look
 from tfds_builders.pairs.raster import Raster, band_spread
 from tfds_builders.pairs.settings import Reading, Settings
 from tfds_builders.pairs.signature import Signature, colours, unapplied
+from tfds_builders.parallel import process_map
 
 _LOOKS_GREY = 3.0  # levels; what JPEG leaves of equal channels
 
@@ -53,7 +54,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         ValueError: no pair can be read (``BadFilesError``), bands or range are missing or do not fit.
     """
     headers = Headers()
-    taken = files.ordered_map(look, pairs, processes=processes)
+    taken = process_map(look, pairs, images=len(pairs), processes=processes)
     for found in tqdm(taken, total=len(pairs), desc="Reading headers", unit=" pairs", disable=None):
         headers.add(found)
     size = headers.size(root)
@@ -101,7 +102,6 @@ def _format(kind: Kind, reading: Reading, headers: Headers, size: tuple[int, int
         notes.append(f"sar: the {len(bands)} bands of a file are equal; they are stored as one channel")
         bands = bands[:1]
     elif spread is not None and spread < _LOOKS_GREY and expected.dtype == "uint8":
-        advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
         advice = "--sar_bands=1 stores one channel" if kind == "sar" else "there is no colour in it to learn from"
         notes.append(
             f"{kind}: the {len(bands)} bands of a file differ by {spread:.2g} grey levels on average, like grey that "
