@@ -8,12 +8,13 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
-from rasterio.windows import Window
+from rasterio.windows import Window as StoredWindow
 
 from tfds_builders.imagery import formats
 from tfds_builders.imagery.georeference import ORIENTATIONS, Georeference, from_control_points, north_up, turned
 from tfds_builders.imagery.header import Band, Header, radiometry
-from tfds_builders.imagery.raster import EXPECTED, Raster, numbers, transparent, upright
+from tfds_builders.imagery.raster import EXPECTED, Raster, numbers, stored_window, transparent, upright
+from tfds_builders.imagery.tile import Span
 
 _DRIVERS = {"png": "PNG", "tiff": "GTiff"}
 _PALETTE = "numbers of a palette's colours, expected grey or RGB: gdal_translate -expand rgb writes the colours"
@@ -31,16 +32,26 @@ _FOREIGN_COLOURS = {
 }
 _FOREIGN_SPACES = ("CMYK", "CIELAB")
 _ALPHA_NAMES = ("", "a", "alpha", "mask", "transparency")
+_CACHE_BYTES = 256_000_000
+"""Of decoded blocks that GDAL keeps: windows of one row of a large image share them. By itself it takes a twentieth of
+the memory, in each of many processes."""
 
 
 @contextmanager
-def opened_by_gdal(path: Path, kind: formats.Format) -> Iterator[rasterio.DatasetReader]:
-    """The file; GDAL's reason, where it breaks off, instead of a hint where else to look."""
+def _gdal() -> Iterator[None]:
+    """How GDAL is to work; with its reason, where it breaks off, instead of a hint where else to look."""
     try:
-        with rasterio.open(path, driver=_DRIVERS[kind]) as image:
-            yield image
+        # Without GDAL's look at the folder of every file: among 100,000 files it would take longer than to read.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", GDAL_CACHEMAX=_CACHE_BYTES):
+            yield
     except RasterioIOError as error:
         raise OSError(f"{error.__cause__ or error}") from None
+
+
+def open_by_gdal(path: Path, kind: formats.Format) -> rasterio.DatasetReader:
+    """The file, to be closed by the caller."""
+    with _gdal():
+        return rasterio.open(path, driver=_DRIVERS[kind])
 
 
 class GdalFile:
@@ -89,9 +100,17 @@ class GdalFile:
             georeference=place,
         )
 
-    def decoded(self, bands: Sequence[int] | None = None, *, rows: tuple[int, int] | None = None) -> Raster:
+    def decoded(
+        self, bands: Sequence[int] | None = None, *, rows: Span | None = None, columns: Span | None = None
+    ) -> Raster:
         """See ``Opened``."""
-        chosen, window = numbers(self.header, bands), self._window(rows)
+        part = stored_window(self.header, rows, columns)
+        # Attributes of attrs, which the type checker does not see.
+        window = StoredWindow(part.column, part.row, part.width, part.height)  # pyright: ignore[reportCallIssue]
+        with _gdal():
+            return self._decoded(numbers(self.header, bands), window)
+
+    def _decoded(self, chosen: list[int], window: StoredWindow) -> Raster:
         values = np.moveaxis(self._image.read(chosen, window=window), 0, -1)
         mask = np.stack([self._empty(number, window) for number in chosen], axis=-1)
         if values.dtype.kind == "f":
@@ -106,23 +125,11 @@ class GdalFile:
             values = np.iinfo(np.uint8).max - values
         return upright(self.header, values, mask)
 
-    def _empty(self, number: int, window: Window) -> np.ndarray:
+    def _empty(self, number: int, window: StoredWindow) -> np.ndarray:
         flags = self._image.mask_flag_enums[number - 1]
         if MaskFlags.all_valid in flags or MaskFlags.alpha in flags:
             return np.zeros((int(window.height), int(window.width)), bool)
         return self._image.read_masks(number, window=window) == 0
-
-    def _window(self, rows: tuple[int, int] | None) -> Window:
-        """Some rows of the upright image as a window of the stored one."""
-        height, width = self._image.shape
-        if rows is None:
-            return Window(0, 0, width, height)  # pyright: ignore[reportCallIssue]: attrs, whose fields it does not see
-        (start, stop), turn = rows, self.header.turn
-        if turn.flip_rows:
-            start, stop = self.header.height - stop, self.header.height - start
-        if turn.transpose:
-            return Window(start, 0, stop - start, height)  # pyright: ignore[reportCallIssue]
-        return Window(0, start, width, stop - start)  # pyright: ignore[reportCallIssue]
 
 
 def _check_structure(image: rasterio.DatasetReader, structure: dict[str, str]) -> None:

@@ -14,6 +14,8 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import from_gcps
 
+from tfds_builders.imagery.tile import Window
+
 Transform = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f: x = a column + b row + c, y = d column + e row + f, from the outer corner of the first pixel."""
 
@@ -37,6 +39,15 @@ class Turn(NamedTuple):
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of a turned image."""
         return (width, height) if self.transpose else (height, width)
+
+    def stored(self, window: Window, *, height: int, width: int) -> Window:
+        """Where a window of the turned image, of this height and width, lies in the stored one."""
+        row, column, rows, columns = window
+        if self.flip_columns:
+            column = width - column - columns
+        if self.flip_rows:
+            row = height - row - rows
+        return Window(column, row, columns, rows) if self.transpose else Window(row, column, rows, columns)
 
 
 UPRIGHT = Turn()
@@ -67,6 +78,13 @@ class Georeference:
     transform: Transform
     crs: str | None
     approximate: bool = False
+
+    def of_window(self, window: Window) -> "Georeference":
+        """That of a part of the image."""
+        a, b, c, d, e, f = self.transform
+        row, column, _, _ = window
+        shifted = (a, b, c + a * column + b * row, d, e, f + d * column + e * row)
+        return dataclasses.replace(self, transform=shifted)
 
     @functools.cached_property
     def pixel_m(self) -> float | None:
