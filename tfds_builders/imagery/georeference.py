@@ -152,21 +152,42 @@ def distance(
         0 for images of the same ground in the same orientation, infinity where one is not even in the area of the
         other's CRS; None where a missing CRS leaves it open.
     """
-    corners, others = (np.array([(0, 0), (w, 0), (0, h), (w, h)], float) for h, w in (size, other_size))
-    x, y = _applied(other.transform, others)
-    if one.crs is not None and other.crs is not None and one.crs != other.crs:
-        x, y = _reprojected(x, y, source=other.crs, target=one.crs)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return math.inf
-    a, b, c, d, e, f = one.transform
-    determinant = a * e - b * d
-    if determinant == 0:
+    found = located(corners(*other_size), other, within=one)
+    if found is None:
         return None
-    columns, rows = (e * (x - c) - b * (y - f)) / determinant, (a * (y - f) - d * (x - c)) / determinant
-    apart = np.hypot(columns - corners[:, 0], rows - corners[:, 1])
+    if not np.isfinite(found).all():
+        return math.inf
+    apart = np.hypot(*(found - corners(*size)).T)
     if (one.crs is None) != (other.crs is None) and apart.max() > max(size):
         return None  # Coordinates of another system, maybe.
     return float(apart.max())
+
+
+def corners(height: float, width: float) -> np.ndarray:
+    """The outer corners of an image, [4, 2], column before row."""
+    return np.array([(0, 0), (width, 0), (0, height), (width, height)], float)
+
+
+def located(points: np.ndarray, place: Georeference, *, within: Georeference) -> np.ndarray | None:
+    """Where points of one image lie in another.
+
+    Args:
+        points: [n, 2], column and row.
+        place: of their image.
+        within: of the other image.
+
+    Returns:
+        [n, 2], column and row in the other image, infinite beyond the area of its CRS; None where that image has no
+        extent.
+    """
+    x, y = _applied(place.transform, points)
+    if within.crs is not None and place.crs is not None and within.crs != place.crs:
+        x, y = _reprojected(x, y, source=place.crs, target=within.crs)
+    a, b, c, d, e, f = within.transform
+    determinant = a * e - b * d
+    if determinant == 0:
+        return None
+    return np.stack([e * (x - c) - b * (y - f), a * (y - f) - d * (x - c)], axis=-1) / determinant
 
 
 def _applied(transform: Transform, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
