@@ -177,7 +177,7 @@ def located(points: np.ndarray, place: Georeference, *, within: Georeference) ->
         within: of the other image.
 
     Returns:
-        [n, 2], column and row in the other image, infinite beyond the area of its CRS; None where that image has no
+        [n, 2], column and row in the other image, not finite beyond the area of its CRS; None where that image has no
         extent.
     """
     x, y = _applied(place.transform, points)
@@ -187,7 +187,8 @@ def located(points: np.ndarray, place: Georeference, *, within: Georeference) ->
     determinant = a * e - b * d
     if determinant == 0:
         return None
-    return np.stack([e * (x - c) - b * (y - f), a * (y - f) - d * (x - c)], axis=-1) / determinant
+    with np.errstate(invalid="ignore"):
+        return np.stack([e * (x - c) - b * (y - f), a * (y - f) - d * (x - c)], axis=-1) / determinant
 
 
 def _applied(transform: Transform, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def align(sar: Header, optical: Header) -> Alignment:
     if apart is None:
         return Alignment(doubt="no crs")
     if apart > (_MAX_APART_CONTROL_POINTS if rough else MAX_APART) * max(sar.height, sar.width):
-        return Alignment(fault=_fault(sar, apart), pixels=apart)
+        return Alignment(fault=_fault(sar, optical, apart), pixels=apart)
     return Alignment(pixels=apart, doubt="control points" if rough else "")
 
 
@@ -130,13 +130,21 @@ def _turned_alone(sar: Header, optical: Header) -> str | None:
     return None
 
 
-def _fault(sar: Header, apart: float) -> str:
+def _fault(sar: Header, optical: Header, apart: float) -> str:
     size = max(sar.height, sar.width)
     where = "beyond the area of its CRS" if math.isinf(apart) else f"{apart:,.0f} pixels away, of {size}"
     return (
         f"other ground than its partner's, by the georeferences of both: a corner lies {where}; bring both to one "
-        "grid, such as by gdalwarp -te and -tr"
+        f"grid, such as by gdalwarp -te and -tr{_way_out(sar, optical)}"
     )
+
+
+def _way_out(sar: Header, optical: Header) -> str:
+    try:
+        common_area(sar, optical)
+    except ValueError:
+        return ""
+    return "; --tile=256 cuts the ground that both show into tiles"
 
 
 def notes(found: Iterable[Alignment]) -> list[str]:

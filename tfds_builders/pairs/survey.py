@@ -18,6 +18,7 @@ from tfds_builders.pairs.settings import Reading, Settings
 from tfds_builders.pairs.signature import Signature, colours, unapplied
 from tfds_builders.parallel import process_map
 
+_LARGE = 1024  # pixels; what is larger is a scene rather than a patch of one
 _LOOKS_GREY = 3.0  # levels; what JPEG leaves of equal channels
 
 
@@ -78,6 +79,11 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
             images[kind] = dataclasses.replace(images[kind], limits=limits)
         formats = headers.formats[kind] if settings.tile is None else set()
         images[kind] = dataclasses.replace(images[kind], encoding=_encoding(images[kind], formats))
+    if settings.tile is None and max(size) > _LARGE:
+        notes.append(
+            f"the images are {size[0]} x {size[1]} pixels: --tile=256 would cut them into tiles, and so divide even a "
+            "single scene into three splits"
+        )
     return Survey(
         images=images,
         misfits=headers.misfits,
