@@ -81,7 +81,7 @@ def _buckets(first: np.ndarray, second: np.ndarray, block: _Block) -> Iterator[t
 def _by_value(values: np.ndarray) -> dict[int, np.ndarray]:
     order = np.argsort(values, kind="stable").astype(np.int32)
     found, starts = np.unique(values[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True))
+    return dict(zip(found.tolist(), np.split(order, starts)[1:], strict=True))
 
 
 def _tiles(buckets: list[list[tuple[np.ndarray, np.ndarray]]]) -> Iterator[_Tile]:

@@ -103,8 +103,8 @@ def match(
     total = int(counts.sum())
     if total > _MANY:
         logger.warning(
-            "%s: %s pairs of similar hashes in different splits, all of which are looked at; that takes long. The "
-            "image with most of them, %s, is %s: open water and borders without data look alike.",
+            "%s: %s pairs of images in different splits have similar hashes; all of them are decoded and compared, "
+            "which can take hours. The image with most, %s, is %s: open water and borders without data look alike.",
             *(title, f"{total:,}", f"{counts.max():,}", shown(str(rest[int(counts.argmax())].source))),
         )
     most = max(_TASK_PIXELS // (form.shape[0] * form.shape[1]), 1)
@@ -119,13 +119,13 @@ def match(
         for candidates in _divided(part, most)
     )
     looked_at = process_map(_look, tasks, images=2 * total, processes=processes, chunk=1)
-    nearest: dict[int, tuple[int, float]] = {}
+    partners: dict[int, tuple[int, float]] = {}
     with tqdm(total=total, desc=f"Auditing {title}", unit=" candidates", disable=None) as bar:
         for count, hits in looked_at:
             bar.update(count)
-            for row, hit in hits.items():
-                nearest.setdefault(row, hit)
-    found += [Match(rest[row], others[column], value) for row, (column, value) in nearest.items()]
+            for row, partner in hits.items():
+                partners.setdefault(row, partner)
+    found += [Match(rest[row], others[column], value) for row, (column, value) in partners.items()]
     return found, total
 
 
