@@ -19,6 +19,8 @@ from tfds_builders.imagery.tile import Window
 Transform = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f: x = a column + b row + c, y = d column + e row + f, from the outer corner of the first pixel."""
 
+OUTSIDE = (RasterioError, CPLE_BaseError)
+"""What is raised for coordinates outside the area of use of a CRS."""
 _AXIS_ALIGNED = math.tan(math.radians(10))
 """Images that are rotated by more than this from the map's axes are left as they are."""
 
@@ -199,6 +201,6 @@ def _applied(transform: Transform, points: np.ndarray) -> tuple[np.ndarray, np.n
 def _reprojected(x: np.ndarray, y: np.ndarray, *, source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         found = rasterio.warp.transform(CRS.from_wkt(source), CRS.from_wkt(target), x.tolist(), y.tolist())
-    except (RasterioError, CPLE_BaseError):  # Outside the area of use of a CRS.
+    except OUTSIDE:
         return np.full(len(x), np.inf), np.full(len(y), np.inf)
     return np.asarray(found[0], float), np.asarray(found[1], float)

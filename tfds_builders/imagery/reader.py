@@ -103,8 +103,18 @@ def _open(path: Path) -> tuple[Opened, ExitStack]:
         if kind == "tiff" or (png is not None and png.depth == 16):
             image = GdalFile(path, stack.enter_context(open_by_gdal(path, kind)), kind, png)
         else:
-            image = PillowFile(path, stack.enter_context(Image.open(path, formats=[kind.upper()])), kind, png)
+            image = PillowFile(path, stack.enter_context(_open_by_pillow(path, kind)), kind, png)
         return image, stack.pop_all()
+
+
+def _open_by_pillow(path: Path, kind: formats.Format) -> Image.Image:
+    try:
+        return Image.open(path, formats=[kind.upper()])
+    except Image.DecompressionBombError:
+        raise ValueError(
+            f"more pixels than are decoded of a {kind.upper()} file, which is read as a whole: if it is a scene, convert "
+            f"it to GeoTIFF, such as by gdal_translate {path.name} {path.stem}.tif"
+        ) from None
 
 
 @contextmanager

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
 from tfds_builders import splits
 from tfds_builders.files import Pair
-from tfds_builders.imagery.georeference import Georeference, corners, located
+from tfds_builders.imagery.georeference import OUTSIDE, Georeference, corners, located
 from tfds_builders.pairs import blocks
 
 MIN_SCENES = 10
@@ -80,7 +79,7 @@ def _bounds_in_degrees(extent: Extent) -> Bounds | None:
         return None
     try:
         return transform_bounds(CRS.from_wkt(place.crs), _WORLD, *bounds)
-    except RasterioError:  # Outside the area of use of a CRS.
+    except OUTSIDE:
         return None
 
 
