@@ -112,8 +112,8 @@ def _open_by_pillow(path: Path, kind: formats.Format) -> Image.Image:
         return Image.open(path, formats=[kind.upper()])
     except Image.DecompressionBombError:
         raise ValueError(
-            f"more pixels than are decoded of a {kind.upper()} file, which is read as a whole: if it is a scene, convert "
-            f"it to GeoTIFF, such as by gdal_translate {path.name} {path.stem}.tif"
+            f"more pixels than are decoded of a {kind.upper()} file, which is read as a whole: if it is a scene, "
+            f"convert it to GeoTIFF, such as by gdal_translate {path.name} {path.stem}.tif"
         ) from None
 
 

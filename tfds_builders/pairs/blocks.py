@@ -13,6 +13,7 @@ LEFT_OUT = len(splits.SPLITS)
 
 _SHARES = np.array([0.8, 0.1, 0.1])  # of train, validation and test
 _DRAWS = 32
+_LARGE = 32  # tiles a side
 _GOOD = 0.8
 """Of the share that it is to have, what each split must get; then the blocks are small enough and large enough."""
 
@@ -67,7 +68,7 @@ def deal(centres: np.ndarray, *, size: float, name: str) -> Deal | None:
 def _sides(places: np.ndarray, size: float) -> Iterator[int]:
     """Of blocks, in tiles: up to half of the ground."""
     longest = float(np.ptp(places, axis=0).max()) / size + 1
-    side = 1
+    side = 1 if longest < _LARGE else 4  # Smaller blocks lose more to their margins than ``_GOOD`` allows.
     while side <= max(longest / 2, 1):
         yield side
         side += max(1, side // 3)
