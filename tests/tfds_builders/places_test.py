@@ -103,6 +103,17 @@ def test_images_of_one_place_are_divided_alike(tmp_path):
     assert apart[splits[:, None] != splits[None]].min() >= 0.99 * size
 
 
+def test_images_of_one_place_without_georeference_are_said_to_begin_together(tmp_path):
+    own = tiles(tmp_path, "porto", file="first") + tiles(tmp_path, "porto", file="second")
+    division = divide(own, {pair.sar: None for pair in own})
+    found = split_of(division)
+    assert "2 images of porto have no georeference and are taken to begin together" in division.rule
+    assert {name.replace("first", "second"): split for name, split in found.items() if "first" in name} == {
+        name: split for name, split in found.items() if "second" in name
+    }
+    assert "georeference" not in divide(own[:25], {own[0].sar: None}).rule
+
+
 def test_too_small_scenes_name_the_way_out(tmp_path):
     own = tiles(tmp_path, "porto", rows=2, columns=2)
     division = divide(own, {own[0].sar: None})

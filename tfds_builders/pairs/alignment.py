@@ -91,11 +91,8 @@ def common_area(sar: Header, optical: Header) -> tuple[Window, Window]:
             return Window(top, left, height, width), Window(top - row, left - column, height, width)
         if min(height, width) > 0:
             scale = float(np.hypot(*(found[1] - found[0]))) / optical.width
-            what = (
-                f"are {scale:.4g} times as large"
-                if abs(scale - 1) > _OFF_GRID / optical.width
-                else "lie between its own"
-            )
+            resized = abs(scale - 1) > _OFF_GRID / optical.width
+            what = f"are {scale:.4g} times as large" if resized else "lie between its own"
             raise ValueError(
                 f"another pixel grid than its partner's, whose pixels {what} (up to {off_grid:,.1f} pixels off); bring "
                 f"the optical image to the radar image's grid: {_command(sar, one)}"

@@ -51,9 +51,8 @@ def deal(centres: np.ndarray, *, size: float, name: str) -> Deal | None:
     near = KDTree(places).query_pairs(1.999 * size, p=np.inf, output_type="ndarray")
     best, best_score = None, 0.0
     for side in _sides(places, size):
-        blocks = np.unique(np.floor((places - places.min(axis=0)) / (side * size) + 1e-6), axis=0, return_inverse=True)[
-            1
-        ]
+        cells = np.floor((places - places.min(axis=0)) / (side * size) + 1e-6)
+        _, blocks = np.unique(cells, axis=0, return_inverse=True)
         blocks = blocks.reshape(-1)
         for labels in _deals(blocks, near, name=f"{name}/{side}"):
             found = np.bincount(labels, weights=counts, minlength=LEFT_OUT + 1)[:LEFT_OUT]

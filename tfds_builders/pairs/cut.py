@@ -75,7 +75,7 @@ def cut(found: Found, *, tile: int, stride: int | None = None, processes: int = 
         if found.splits is not None:
             stated |= dict.fromkeys((pair.patch.id for pair in own), found.splits[patch.id])
     uncut = [pair for pair in found.pairs if pair.patch.id in misfits]
-    rule = "each pair of files by itself" if found.lone and not merged else found.scene_rule
+    rule = found.scene_rule.replace(Found.scene_rule, "each pair of files by itself")
     if merged:
         names = ", ".join(sorted(merged)[:_SHOWN]) + (", ..." if len(merged) > _SHOWN else "")
         rule += f"; by their georeferences {names} share ground, and count as one scene where they do"

@@ -127,6 +127,13 @@ def divide(tiles: Sequence[Pair], georeferences: Mapping[Path, Georeference | No
     )
     if whole:
         rule += f"; {', '.join(whole)}: too small to be divided, all train"
+    for scene, own in of_scene.items():
+        images = {tile.sar for tile in own}
+        unplaced = [path for path in images if georeferences[path] is None]
+        if unplaced and len(images) > 1:
+            rule += (
+                f"; {len(unplaced):,} images of {scene} have no georeference and are taken to begin where the others do"
+            )
     return splits.Division(members={name: found for name, found in members.items() if found}, rule=rule)
 
 
