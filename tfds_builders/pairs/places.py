@@ -131,9 +131,7 @@ def divide(tiles: Sequence[Pair], georeferences: Mapping[Path, Georeference | No
         images = {tile.sar for tile in own}
         unplaced = [path for path in images if georeferences[path] is None]
         if unplaced and len(images) > 1:
-            rule += (
-                f"; {len(unplaced):,} images of {scene} have no georeference and are taken to begin where the others do"
-            )
+            rule += f"; {len(unplaced):,} images of {scene} have no georeference and are taken to begin together"
     return splits.Division(members={name: found for name, found in members.items() if found}, rule=rule)
 
 
