@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants
 
+from tfds_builders import imagery
 from tfds_builders.bad_files import shown
 from tfds_builders.builder import PairsBuilder, report_path
 from tfds_builders.folders import local_folder
@@ -163,7 +164,10 @@ def _maker(request: Request, manual_dir: Path | None) -> Callable[[Path], tfds.c
 def _generate(builder: tfds.core.DatasetBuilder, request: Request, manual_dir: Path | None) -> None:
     if isinstance(builder, PairsBuilder):
         builder.skip_bad, builder.processes = request.skip_bad, request.processes
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+    finally:
+        imagery.close_tiled()
 
 
 def _replace(target: Path, made: Path, *, report: str) -> None:

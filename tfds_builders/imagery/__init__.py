@@ -10,6 +10,7 @@ from tfds_builders.imagery.header import Header as Header
 from tfds_builders.imagery.raster import Opened as Opened
 from tfds_builders.imagery.raster import Raster as Raster
 from tfds_builders.imagery.reader import UNREADABLE as UNREADABLE
+from tfds_builders.imagery.reader import close_tiled as close_tiled
 from tfds_builders.imagery.reader import header as header
 from tfds_builders.imagery.reader import opened as opened
 from tfds_builders.imagery.reader import opened_scene as opened_scene

@@ -91,6 +91,11 @@ def _kept_open(path: Path, _modified: int, _size: int) -> Opened:
     return image
 
 
+def close_tiled() -> None:
+    """Closes the files that stay open for their next tiles."""
+    _kept_open.cache_clear()
+
+
 def _open(path: Path) -> tuple[Opened, ExitStack]:
     """The file, and what closes it."""
     kind = formats.file_format(path)

@@ -84,6 +84,9 @@ def test_file_stays_open_for_its_next_tile_and_is_opened_anew_when_it_changed(ti
     tiff("a", image[:5] + 1)
     np.testing.assert_array_equal(imagery.read(Tile(path, WINDOW)).values, image[1:4, 2:4] + 1)
     assert opened == [path, path]
+    imagery.close_tiled()
+    imagery.read(Tile(path, WINDOW))
+    assert opened == [path, path, path]
 
 
 @pytest.mark.parametrize("window", [(4, 0, 3, 2), (0, -1, 2, 2), (0, 5, 1, 2)])
