@@ -156,7 +156,7 @@ def _images(
     """The distinct images of one kind in some splits."""
     pairs = (pair for name in names for pair in splits[name])
     return near_duplicates.distinct(
-        (pair.patch.id, pair.path(kind), getattr(facts[pair.patch.id], kind)) for pair in pairs
+        (pair.patch.id, pair.image(kind), getattr(facts[pair.patch.id], kind)) for pair in pairs
     )
 
 

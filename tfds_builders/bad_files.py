@@ -3,7 +3,7 @@
 import collections
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +52,14 @@ def by_mistake(bad: Sequence[BadFile]) -> list[list[BadFile]]:
     for file in bad:
         groups[_SPECIFIC.sub("?", file.reason)].append(file)
     return list(groups.values())
+
+
+def told_dropped(dropped: Mapping[str, str]) -> list[str]:
+    """How many tiles are no examples, for each reason, in words; ``dropped`` gives the reason by id."""
+    mistakes = by_mistake([BadFile(Path(name), reason) for name, reason in sorted(dropped.items())])
+    return [
+        f"{counted(len(same), 'tile')} dropped, the first one {same[0].path}: {same[0].reason}" for same in mistakes
+    ]
 
 
 def counted(number: int, what: str, plural: str = "") -> str:

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from tfds_builders import audit, files, finding, splits
-from tfds_builders.bad_files import BadFile, BadFilesError, counted, shown
+from tfds_builders.bad_files import BadFile, BadFilesError, counted, shown, told_dropped
 from tfds_builders.description import ImageDescription, content_digest
 from tfds_builders.sources import SourceFiles
 from tfds_builders.values import MAX_SHARE, Shares
@@ -109,6 +109,11 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """What makes two patches belong to one scene: (season or nothing, scene)."""
         return splits.by_location(patch)
 
+    @property
+    def max_missing(self) -> float:
+        """Share of a tile's pixels that may have no value in one of its images."""
+        return 0.0
+
     def refusal(self, shares: Mapping[files.Kind, list[Shares]]) -> str | None:
         """Why images with such values are not to be stored, for each kind and band; None if they may be."""
         for kind, bands in shares.items():
@@ -120,9 +125,14 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     )
         return None
 
-    def notes(self, facts: Mapping[str, files.Facts], missing: Mapping[files.Kind, int]) -> list[str]:
+    @property
+    def rules(self) -> dict[str, str]:
+        """What made the examples and their scenes, in words."""
+        return {"scenes": self.scene_rule}
+
+    def notes(self, checked: files.Checked, missing: Mapping[files.Kind, int]) -> list[str]:
         """What its owner is to know, in sentences; ``missing`` counts pixels without a value in their file."""
-        del facts
+        del checked
         return [f"{kind}: {count:,} pixels have no value in their file" for kind, count in missing.items() if count]
 
     def split_of(self, patch: files.Patch) -> str | None:
@@ -153,7 +163,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._check_disk(source.bytes)
         bad += self.misfits.values()
         pairs = [pair for pair in pairs if pair.patch.id not in self.misfits]
-        checked = files.check_pairs(pairs, self.formats, processes=self.processes)
+        checked = files.check_pairs(pairs, self.formats, processes=self.processes, max_missing=self.max_missing)
         facts = checked.facts
         shares: dict[files.Kind, list[Shares]] = {kind: tally.shares() for kind, tally in checked.tallies.items()}
         if (why := self.refusal(shares)) is not None:
@@ -165,20 +175,21 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         good = [pair for pair in pairs if pair.patch.id in facts]
         division = self.divide(good)
         if not division.members:
-            reasons = counted(len(bad), "file is", "files are")
-            raise ValueError(f"No pairs are left of {root} for {self.info.full_name}: {reasons} bad.")
+            reasons = [f"{counted(len(bad), 'file is', 'files are')} bad", *told_dropped(checked.dropped)]
+            raise ValueError(f"No pairs are left of {root} for {self.info.full_name}: {'; '.join(reasons)}.")
         left_out = [{"path": shown(path), "reason": reason} for path, reason in sorted(bad)]
+        left_out += [{"pair": name, "reason": reason} for name, reason in checked.dropped.items()]
         members = self._audited(division.members, facts, left_out)
         found = statistics(members, facts)
         for kind, values in found.items():
             values["values"] = [share.as_json() for share in shares[kind]]
         self.info.metadata.update(  # pyright: ignore[reportOptionalMemberAccess]
             scenes=splits.count_scenes(members, self.scene_key),
-            rules={"scenes": self.scene_rule, "splits": division.rule},
+            rules={**self.rules, "splits": division.rule},
             source=source.as_json(),
             skip_bad=self.skip_bad,
             statistics=found,
-            notes=self.notes(facts, {kind: values["missing"] for kind, values in found.items()}),
+            notes=self.notes(checked, {kind: values["missing"] for kind, values in found.items()}),
             left_out=len(left_out),
             images={kind: found.as_json() for kind, found in self.descriptions.items()},
             ground_sampling_m=self.ground_sampling_m,

@@ -1,4 +1,4 @@
-"""Files of SAR-optical pairs: decode every one once, say what is wrong with any.
+"""Files of SAR-optical pairs, or tiles of them: decode every one once, say what is wrong with any.
 
 A dataset describes itself by a *layout*, a function from a path to a ``Patch``, and by a *format* for each of its two
 kinds of images. No TensorFlow Datasets in here: worker processes import this module, and are to start fast.
@@ -22,9 +22,9 @@ from tfds_builders import imagery
 from tfds_builders.bad_files import BadFile as BadFile
 from tfds_builders.bad_files import BadFilesError as BadFilesError
 from tfds_builders.description import image_digest
-from tfds_builders.imagery import UNREADABLE
+from tfds_builders.imagery import UNREADABLE, Source, Tile, Window, file_of
 from tfds_builders.parallel import process_map
-from tfds_builders.values import Counts, Decoded, Tally, check_levels, count_levels, counts
+from tfds_builders.values import BlankError, Counts, Decoded, Tally, check_levels, count_levels, counts
 
 Kind = Literal["sar", "optical"]
 KINDS: tuple[Kind, Kind] = ("sar", "optical")
@@ -46,15 +46,28 @@ Layout = Callable[[Path], Patch | None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two files that show the same ground."""
+    """Two files that show the same ground, or the same tile of two files.
 
-    patch: Patch  # of the SAR file
+    Attributes:
+        patch: of the SAR file.
+        sar: that file.
+        optical: its partner.
+        windows: of a tile, where it lies in the upright SAR and optical image.
+    """
+
+    patch: Patch
     sar: Path
     optical: Path
+    windows: tuple[Window, Window] | None = None
 
     def path(self, kind: Kind) -> Path:
         """The file of one kind."""
         return self.sar if kind == "sar" else self.optical
+
+    def image(self, kind: Kind) -> Source:
+        """What is read of this file: all of it, or the tile."""
+        path = self.path(kind)
+        return path if self.windows is None else Tile(path, self.windows[KINDS.index(kind)])
 
 
 class Format(Protocol):
@@ -70,7 +83,7 @@ class Format(Protocol):
         """Of an image in the dataset: an image file, or an array, compressed."""
         ...
 
-    def read(self, path: Path) -> np.ndarray:
+    def read(self, source: Source) -> np.ndarray:
         """The image as the dataset gives it back, [height, width, channel] uint8.
 
         A masked array where pixels have no value in the file; what is stored in their place lies under the mask.
@@ -81,23 +94,24 @@ class Format(Protocol):
         """
         ...
 
-    def decode(self, path: Path) -> Decoded:
+    def decode(self, source: Source) -> Decoded:
         """The same image, with what is to be known of it before it is used.
 
         Raises:
-            ValueError: as for ``read``; or all pixels have one value.
+            ValueError: as for ``read``.
+            BlankError: all pixels have one value, or none.
             OSError: it cannot be read.
         """
         ...
 
-    def stored(self, path: Path) -> Path | bytes | np.ndarray:
+    def stored(self, source: Source) -> Path | bytes | np.ndarray:
         """What is written into the dataset: the file itself, the bytes of an image file, or the array of ``read``."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EightBit:
-    """Image files of one size with 8 bits a channel, which go into the dataset byte for byte.
+    """Image files of one size with 8 bits a channel, which go into the dataset byte for byte. They are never cut.
 
     Attributes:
         size: height and width in pixels.
@@ -114,9 +128,9 @@ class EightBit:
         """See ``Format``."""
         return self.size, self.size, len(self.mode)
 
-    def read(self, path: Path) -> np.ndarray:
+    def read(self, source: Source) -> np.ndarray:
         """See ``Format``. The size is compared before anything is decoded: a decompression bomb never unfolds."""
-        with self._open(path) as image:
+        with self._open(source) as image:
             if image.size != (self.size, self.size) or image.mode not in (self.mode, "RGB"):
                 raise ValueError(self._unlike(image))
             image.load()
@@ -124,26 +138,26 @@ class EightBit:
                 raise ValueError(self._unlike(image))
             return np.asarray(image).reshape(self.size, self.size, -1)[..., : len(self.mode)]
 
-    def decode(self, path: Path) -> Decoded:
+    def decode(self, source: Source) -> Decoded:
         """See ``Format``."""
-        image = self.read(path)
-        if not imagery.header(path).plain:
+        image = self.read(source)
+        if not imagery.header(source).plain:
             raise ValueError("transparent pixels or an orientation tag, which not all decoders obey: save it without")
         return Decoded(image)
 
-    def stored(self, path: Path) -> Path | bytes:
+    def stored(self, source: Source) -> Path | bytes:
         """The file; or a PNG of the first of three equal channels, where a grey image is stored as RGB."""
-        with self._open(path) as image:
+        with self._open(source) as image:
             if image.mode == self.mode:
-                return path
+                return file_of(source)
             grey = io.BytesIO()
             image.getchannel(0).save(grey, format="PNG")
         return grey.getvalue()
 
-    def _open(self, path: Path) -> Image.Image:
+    def _open(self, source: Source) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path, formats=[self.encoding.upper()])
+            return Image.open(file_of(source), formats=[self.encoding.upper()])
 
     def _unlike(self, image: Image.Image) -> str:
         width, height = image.size
@@ -181,29 +195,43 @@ class Checked:
     Attributes:
         facts: of the good pairs, by id.
         bad: files that are not what their format asks for.
+        dropped: by id, why tiles are no examples, although nothing is wrong with their files.
         tallies: the stored values of all images that could be decoded.
     """
 
     facts: dict[str, Facts]
     bad: list[BadFile]
+    dropped: dict[str, str]
     tallies: dict[Kind, Tally]
 
 
-def check_pairs(pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, processes: int = 1) -> Checked:
-    """Decodes both images of every pair, the only way to notice a truncated file."""
+def check_pairs(
+    pairs: Sequence[Pair], formats: Mapping[Kind, Format], *, processes: int = 1, max_missing: float = 0.0
+) -> Checked:
+    """Decodes both images of every pair, the only way to notice a truncated file.
+
+    Args:
+        pairs: files or tiles.
+        formats: how the images of each kind are read.
+        processes: how many decode files.
+        max_missing: share of a tile's pixels that may have no value in one of its images. Whole files are kept.
+    """
     facts: dict[str, Facts] = {}
-    bad: list[BadFile] = []
+    bad: dict[BadFile, None] = {}  # What is wrong with a scene is wrong with each of its tiles.
+    dropped: dict[str, str] = {}
     tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
-    work = zip(pairs, itertools.repeat(dict(formats)))
+    work = zip(pairs, itertools.repeat(dict(formats)), itertools.repeat(max_missing))
     examined = process_map(_examine, work, images=len(pairs), processes=processes)
     bar = tqdm(examined, total=len(pairs), desc="Checking files", unit=" pairs", disable=None)
-    for pair, (found, levels, faults) in zip(pairs, bar, strict=True):
-        bad += faults
-        for kind, count in levels.items():
+    for pair, found in zip(pairs, bar, strict=True):
+        bad |= dict.fromkeys(found.bad)
+        for kind, count in found.levels.items():
             tallies[kind].add(count)
-        if found is not None:
-            facts[pair.patch.id] = found
-    return Checked(facts=facts, bad=bad, tallies=tallies)
+        if found.dropped:
+            dropped[pair.patch.id] = found.dropped
+        elif found.facts is not None:
+            facts[pair.patch.id] = found.facts
+    return Checked(facts=facts, bad=list(bad), dropped=dropped, tallies=tallies)
 
 
 def stored_pairs(
@@ -214,33 +242,56 @@ def stored_pairs(
     return zip(pairs, process_map(_stored, work, images=len(pairs), processes=processes), strict=True)
 
 
-def _examine(work: tuple[Pair, Mapping[Kind, Format]]) -> tuple[Facts | None, dict[Kind, Counts], list[BadFile]]:
-    pair, formats = work
+class _Examined(NamedTuple):
+    facts: Facts | None
+    levels: dict[Kind, Counts]
+    bad: list[BadFile]
+    dropped: str
+
+
+def _examine(work: tuple[Pair, Mapping[Kind, Format], float]) -> _Examined:
+    pair, formats, max_missing = work
     found: dict[Kind, ImageFacts] = {}
     levels: dict[Kind, Counts] = {}
+    missing: dict[Kind, np.ndarray] = {}
     bad: list[BadFile] = []
+    blank: list[str] = []
     for kind in KINDS:
-        path = pair.path(kind)
         try:
-            size = path.stat()
-            if not stat.S_ISREG(size.st_mode):
-                bad.append(BadFile(path, "not a file"))
-            elif size.st_size == 0:
-                bad.append(BadFile(path, "empty, 0 bytes"))
+            _check_file(pair.path(kind))
+            decoded = formats[kind].decode(pair.image(kind))
+            counted = counts(decoded)
+            if decoded.clipped is None:
+                check_levels(counted.levels)
+            levels[kind] = counted
+            missing[kind] = np.any(np.ma.getmaskarray(decoded.image), axis=-1, keepdims=True)
+            found[kind] = image_facts(decoded.image, counted.levels)._replace(
+                suspects=decoded.suspects, lowest=decoded.lowest
+            )
+            if (counted.levels > 0).sum(axis=-1).min() < 2:
+                raise BlankError("a band is stored as one value in all pixels: its range does not fit it")
+        except BlankError as error:
+            if pair.windows is None:
+                bad.append(BadFile(pair.path(kind), str(error)))
             else:
-                decoded = formats[kind].decode(path)
-                counted = counts(decoded)
-                if decoded.clipped is None:
-                    check_levels(counted.levels)
-                levels[kind] = counted
-                found[kind] = image_facts(decoded.image, counted.levels)._replace(
-                    suspects=decoded.suspects, lowest=decoded.lowest
-                )
-                if (counted.levels > 0).sum(axis=-1).min() < 2:
-                    bad.append(BadFile(path, "a band is stored as one value in all pixels: its range does not fit it"))
+                blank.append(f"{kind}: {error}")
         except UNREADABLE as error:
-            bad.append(BadFile(path, reason(error)))
-    return (None if bad else Facts(**found)), levels, bad
+            bad.append(BadFile(pair.path(kind), reason(error)))
+    if bad:
+        return _Examined(None, levels, bad, "")
+    if pair.windows is not None and missing:
+        share = np.logical_or.reduce(list(missing.values())).mean()
+        if share > max_missing:
+            return _Examined(None, {}, [], f"{share:.1%} of its pixels have no value")
+    return _Examined(None if blank else Facts(**found), levels, bad, "; ".join(blank))
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a file")
+    if status.st_size == 0:
+        raise ValueError("empty, 0 bytes")
 
 
 def reason(error: Exception) -> str:
@@ -254,7 +305,7 @@ def reason(error: Exception) -> str:
 
 def _stored(work: tuple[Pair, Mapping[Kind, Format]]) -> dict[Kind, Any]:
     pair, formats = work
-    return {kind: formats[kind].stored(pair.path(kind)) for kind in KINDS}
+    return {kind: formats[kind].stored(pair.image(kind)) for kind in KINDS}
 
 
 def image_facts(image: np.ndarray, levels: np.ndarray | None = None) -> ImageFacts:

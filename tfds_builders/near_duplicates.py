@@ -9,7 +9,6 @@ import itertools
 import logging
 import operator
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from tfds_builders.bad_files import shown
 from tfds_builders.files import Format, ImageFacts
 from tfds_builders.hash_search import near
+from tfds_builders.imagery import Source
 from tfds_builders.parallel import process_map
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _TASK_CANDIDATES = 2**12
 class Distinct(NamedTuple):
     """An image, and the ids of all pairs that show exactly these pixels."""
 
-    path: Path
+    source: Source
     fingerprint: int
     ids: list[str]
 
@@ -62,21 +62,21 @@ class _Task(NamedTuple):
     """Candidates, as places in lists of files."""
 
     candidates: np.ndarray  # [candidate, 2]
-    first: dict[int, Path]
-    second: dict[int, Path]
+    first: dict[int, Source]
+    second: dict[int, Source]
     form: Format
 
 
-def distinct(images: Iterable[tuple[str, Path, ImageFacts]]) -> dict[bytes, Distinct]:
+def distinct(images: Iterable[tuple[str, Source, ImageFacts]]) -> dict[bytes, Distinct]:
     """Images by their digests, without those of one colour, in which there is nothing to compare.
 
     Args:
-        images: id of the pair, file and facts of each.
+        images: id of the pair, file or tile, and facts of each.
     """
     found: dict[bytes, Distinct] = {}
-    for name, path, facts in images:
+    for name, source, facts in images:
         if facts.fingerprint is not None:
-            found.setdefault(facts.digest, Distinct(path, facts.fingerprint, [])).ids.append(name)
+            found.setdefault(facts.digest, Distinct(source, facts.fingerprint, [])).ids.append(name)
     return found
 
 
@@ -105,14 +105,14 @@ def match(
         logger.warning(
             "%s: %s pairs of images in different splits have similar hashes; all of them are decoded and compared, "
             "which can take hours. The image with most, %s, is %s: open water and borders without data look alike.",
-            *(title, f"{total:,}", f"{counts.max():,}", shown(rest[int(counts.argmax())].path)),
+            *(title, f"{total:,}", f"{counts.max():,}", shown(str(rest[int(counts.argmax())].source))),
         )
     most = max(_TASK_PIXELS // (form.shape[0] * form.shape[1]), 1)
     tasks = (
         _Task(
             candidates,
-            {place: rest[place].path for place in set(candidates[:, 0].tolist())},
-            {place: others[place].path for place in set(candidates[:, 1].tolist())},
+            {place: rest[place].source for place in set(candidates[:, 0].tolist())},
+            {place: others[place].source for place in set(candidates[:, 1].tolist())},
             form,
         )
         for part in parts
@@ -213,6 +213,6 @@ def _look(task: _Task) -> tuple[int, dict[int, tuple[int, float]]]:
     return len(task.candidates), found
 
 
-def _spectrum(path: Path, form: Format) -> np.ndarray:
+def _spectrum(source: Source, form: Format) -> np.ndarray:
     """Of the detail of an image, [height, width // 2 + 1] complex64."""
-    return np.fft.rfft2(detail(form.read(path)))
+    return np.fft.rfft2(detail(form.read(source)))

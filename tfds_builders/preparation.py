@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants
 
+from tfds_builders import imagery
 from tfds_builders.bad_files import shown
 from tfds_builders.builder import PairsBuilder, report_path
 from tfds_builders.folders import local_folder
@@ -167,7 +168,10 @@ def _generate(builder: tfds.core.DatasetBuilder, request: Request, manual_dir: P
     logger.info("Preparing %s in %s.", request.name, builder.data_path)
     # What TFDS prints speaks of a download, and its nested bars tear each other; the builders have bars of their own.
     with contextlib.redirect_stdout(io.StringIO()), _without_bars():
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+        try:
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+        finally:
+            imagery.close_tiled()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
     sar2opt prepare gf3/qxs_saropt --manual_dir=DOWNLOADED --data_dir=PREPARED
     sar2opt prepare simulated --data_dir=PREPARED
     sar2opt prepare pairs/NAME --manual_dir=DOWNLOADED --data_dir=PREPARED --sar_range=-25,0
+    sar2opt prepare pairs/NAME --manual_dir=DOWNLOADED --data_dir=PREPARED --sar_range=-25,0 --tile=256
 
 The command of TFDS itself, `tfds build`, needs TensorFlow; this one does not. From a checkout,
 `python -m tfds_builders.prepare` does the same.
@@ -116,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--optical_bands", type=_bands, help="4,3,2: those of red, green and blue")
     own.add_argument("--optical_nodata", type=float, help="0: the same for the optical images")
     own.add_argument("--scene_regex", help=r"'^(\w+)_\d+': finds the scene in a file's name")
+    own.add_argument("--tile", type=int, help="256: cuts whole scenes into tiles of so many pixels a side")
+    own.add_argument("--stride", type=int, help="pixels from one tile to the next (default: tiles do not overlap)")
+    own.add_argument("--max_nodata", type=float, help="0.1: share of a tile without data that is kept (default: 0)")
     parser.add_argument(
         "--file_format", help=f"{FILE_FORMATS[0]} (default) or {FILE_FORMATS[1]}, which tfds.load asks for"
     )
@@ -137,7 +141,7 @@ def _settings(flags: argparse.Namespace) -> "Settings | None":
         return {name: value for name, value in values.items() if value is not None}
 
     sar, optical = (stated(prefix, ("range", "scale", "bands", "nodata")) for prefix in ("sar_", "optical_"))
-    rest = stated("", ("scene_regex",))
+    rest = stated("", ("scene_regex", "tile", "stride", "max_nodata"))
     if not (sar or optical or rest):
         return None
     pairs = own_pairs()

@@ -43,8 +43,8 @@ def split_of(season: str, scene: str) -> str:
     A hash of the name decides, not a count or a random draw: the same scene stands in the same split whichever part of
     the dataset is on the disk, so that results on a subset and on the whole are about the same ground.
     """
-    position = _position(f"{season}/{scene}")
-    return "train" if position < 0.8 else "validation" if position < 0.9 else "test"
+    found = position(f"{season}/{scene}")
+    return "train" if found < 0.8 else "validation" if found < 0.9 else "test"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def in_share(pair_id: str, share: float) -> bool:
 
     By a hash of the id: a smaller share is a part of every larger one, and every split and scene keeps about its share.
     """
-    return _position(f"share/{pair_id}") < share
+    return position(f"share/{pair_id}") < share
 
 
 def by_split(pairs: Iterable[Pair], rule: Callable[[Patch], str | None]) -> dict[str, list[Pair]]:
@@ -111,7 +111,7 @@ def deal(pairs: Sequence[Pair], *, numbered: Callable[[Patch], str] = lambda pat
         pairs: all of them.
         numbered: the part of an id whose numbers tell where in its scene a crop lies.
     """
-    names = sorted({pair.patch.scene for pair in pairs}, key=lambda scene: _position(f"/{scene}"))
+    names = sorted({pair.patch.scene for pair in pairs}, key=lambda scene: position(f"/{scene}"))
     hashed = {scene: split_of("", scene) for scene in names}
     if set(hashed.values()) == set(SPLITS):
         return Division(members=by_split(pairs, lambda patch: hashed[patch.scene]), rule="by a hash of the scene")
@@ -221,6 +221,6 @@ def count_scenes(splits: Mapping[str, Sequence[Pair]], key: SceneKey = by_locati
     return {name: len(scenes(pairs, key)) for name, pairs in splits.items()}
 
 
-def _position(text: str) -> float:
+def position(text: str) -> float:
     """A number in [0, 1) that only depends on the text."""
     return int.from_bytes(hashlib.blake2b(text.encode()).digest()[:8]) / 2**64

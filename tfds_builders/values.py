@@ -13,6 +13,10 @@ _MIN_RUN = 8  # pixels
 _FREQUENT = 0.01  # Share of an image.
 
 
+class BlankError(ValueError):
+    """An image without values, or with one value in all pixels of a band: nothing can be learned from it."""
+
+
 class Decoded(NamedTuple):
     """An image as it is stored, and what was seen on the way.
 
@@ -101,7 +105,7 @@ def _shares(levels: np.ndarray, clipped: np.ndarray) -> Shares:
 
 
 def check_varies(values: np.ndarray, names: tuple[str, ...]) -> None:
-    """Raises ValueError where a band has one value in all pixels that have any, or where none has.
+    """Raises BlankError where a band has one value in all pixels that have any, or where none has.
 
     Args:
         values: [height, width, band], masked where there is no value.
@@ -111,9 +115,9 @@ def check_varies(values: np.ndarray, names: tuple[str, ...]) -> None:
         found = np.ma.compressed(values[..., band])
         where = f" in {name}" if len(names) > 1 else ""
         if not len(found):
-            raise ValueError(f"no pixel has a value{where}")
+            raise BlankError(f"no pixel has a value{where}")
         if found.min() == found.max():
-            raise ValueError(f"every pixel has the value {found[0]:g}{where}, expected an image")
+            raise BlankError(f"every pixel has the value {found[0]:g}{where}, expected an image")
 
 
 def check_levels(levels: np.ndarray) -> None:
@@ -122,7 +126,7 @@ def check_levels(levels: np.ndarray) -> None:
         if np.count_nonzero(found) < 2:
             where = f" in band {band}" if len(levels) > 1 else ""
             what = f"every pixel has the value {found.argmax()}" if found.any() else "no pixel has a value"
-            raise ValueError(f"{what}{where}, expected an image")
+            raise BlankError(f"{what}{where}, expected an image")
 
 
 def suspects(values: np.ndarray) -> tuple[float, ...]:

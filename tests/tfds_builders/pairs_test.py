@@ -398,9 +398,9 @@ def test_decompression_bomb_is_never_unfolded(raw, tiff, monkeypatch, name):
     assert path.stat().st_size < 10**6
     decoded = GdalFile.decoded
 
-    def decode_small(image, bands=None):
+    def decode_small(image, bands=None, **part):
         assert image.header.width == 16, "decoded"
-        return decoded(image, bands)
+        return decoded(image, bands, **part)
 
     monkeypatch.setattr(GdalFile, "decoded", decode_small)
     config = pairs.configure("mine", raw, of("p2,p98"))

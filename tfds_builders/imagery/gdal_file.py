@@ -8,11 +8,13 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
+from rasterio.windows import Window as StoredWindow
 
 from tfds_builders.imagery import formats
 from tfds_builders.imagery.georeference import ORIENTATIONS, Georeference, from_control_points, north_up, turned
 from tfds_builders.imagery.header import Band, Header, radiometry
-from tfds_builders.imagery.raster import EXPECTED, Raster, numbers, transparent, upright
+from tfds_builders.imagery.raster import EXPECTED, Raster, numbers, stored_window, transparent, upright
+from tfds_builders.imagery.tile import Span
 
 _DRIVERS = {"png": "PNG", "tiff": "GTiff"}
 _PALETTE = "numbers of a palette's colours, expected grey or RGB: gdal_translate -expand rgb writes the colours"
@@ -30,31 +32,51 @@ _FOREIGN_COLOURS = {
 }
 _FOREIGN_SPACES = ("CMYK", "CIELAB")
 _ALPHA_NAMES = ("", "a", "alpha", "mask", "transparency")
+_CACHE_BYTES = 256_000_000
+"""Of decoded blocks that GDAL keeps: windows of one row of a large image share them. By itself it takes a twentieth of
+the memory, in each of many processes."""
 
 
 @contextmanager
-def opened_by_gdal(path: Path, kind: formats.Format) -> Iterator[rasterio.DatasetReader]:
-    """The file; GDAL's reason, where it breaks off, instead of a hint where else to look."""
+def _gdal() -> Iterator[None]:
+    """How GDAL is to work; with its reason, where it breaks off, instead of a hint where else to look."""
     try:
-        with rasterio.open(path, driver=_DRIVERS[kind]) as image:
-            yield image
+        # Without GDAL's look at the folder of every file: among 100,000 files it would take longer than to read.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", GDAL_CACHEMAX=_CACHE_BYTES):
+            yield
     except RasterioIOError as error:
         raise OSError(f"{error.__cause__ or error}") from None
+
+
+def open_by_gdal(path: Path, kind: formats.Format) -> rasterio.DatasetReader:
+    """The file, to be closed by the caller."""
+    with _gdal():
+        return rasterio.open(path, driver=_DRIVERS[kind])
 
 
 class GdalFile:
     """A TIFF file, or a PNG file of 16 bits."""
 
-    def __init__(self, path: Path, image: rasterio.DatasetReader, kind: formats.Format, png: formats.Png | None):
+    def __init__(self, path: Path | None, image: rasterio.DatasetReader, kind: str, png: formats.Png | None):
+        """Reads the header.
+
+        Args:
+            path: of a TIFF file on this machine, whose orientation GDAL does not tell; None for all others.
+            image: the file.
+            kind: its format.
+            png: what the chunks of a PNG file say.
+
+        Raises:
+            ValueError: it is no image that can be used, and why.
+        """
         structure = image.tags(ns="IMAGE_STRUCTURE")
         _check_structure(image, structure)
         self._image = image
         self._transparent = () if png is None or len(png.transparent) == 1 else png.transparent
-        if png is None:
+        orientation = 1 if png is None else png.orientation
+        if png is None and path is not None:
             with path.open("rb") as file:
                 orientation = formats.tiff_orientation(file)
-        else:
-            orientation = png.orientation
         place = _georeference(image)
         # Maps go by the georeference, and so do GDAL and all that is built on it.
         turn = ORIENTATIONS[orientation] if place is None else north_up(place)
@@ -78,28 +100,36 @@ class GdalFile:
             georeference=place,
         )
 
-    def decoded(self, bands: Sequence[int] | None = None) -> Raster:
+    def decoded(
+        self, bands: Sequence[int] | None = None, *, rows: Span | None = None, columns: Span | None = None
+    ) -> Raster:
         """See ``Opened``."""
-        chosen = numbers(self.header, bands)
-        values = np.moveaxis(self._image.read(chosen), 0, -1)
-        mask = np.stack([self._empty(number) for number in chosen], axis=-1)
+        part = stored_window(self.header, rows, columns)
+        # Attributes of attrs, which the type checker does not see.
+        window = StoredWindow(part.column, part.row, part.width, part.height)  # pyright: ignore[reportCallIssue]
+        with _gdal():
+            return self._decoded(numbers(self.header, bands), window)
+
+    def _decoded(self, chosen: list[int], window: StoredWindow) -> Raster:
+        values = np.moveaxis(self._image.read(chosen, window=window), 0, -1)
+        mask = np.stack([self._empty(number, window) for number in chosen], axis=-1)
         if values.dtype.kind == "f":
             mask |= ~np.isfinite(values)
         if self._transparent:
-            data = np.moveaxis(self._image.read([band.number for band in self.header.bands]), 0, -1)
+            data = np.moveaxis(self._image.read([band.number for band in self.header.bands], window=window), 0, -1)
             mask |= (data == np.array(self._transparent)).all(axis=-1, keepdims=True)
         if (alpha := self.header.alpha) is not None:
             opaque = np.iinfo(self.header.dtype).max if values.dtype.kind in "ui" else 1
-            mask |= transparent(self._image.read(alpha), band=alpha, opaque=opaque)[..., None]
+            mask |= transparent(self._image.read(alpha, window=window), band=alpha, opaque=opaque)[..., None]
         if self.header.white_is_zero:
             values = np.iinfo(np.uint8).max - values
         return upright(self.header, values, mask)
 
-    def _empty(self, number: int) -> np.ndarray:
+    def _empty(self, number: int, window: StoredWindow) -> np.ndarray:
         flags = self._image.mask_flag_enums[number - 1]
         if MaskFlags.all_valid in flags or MaskFlags.alpha in flags:
-            return np.zeros(self._image.shape, bool)
-        return self._image.read_masks(number) == 0
+            return np.zeros((int(window.height), int(window.width)), bool)
+        return self._image.read_masks(number, window=window) == 0
 
 
 def _check_structure(image: rasterio.DatasetReader, structure: dict[str, str]) -> None:

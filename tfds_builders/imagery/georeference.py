@@ -14,9 +14,13 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import from_gcps
 
+from tfds_builders.imagery.tile import Window
+
 Transform = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f: x = a column + b row + c, y = d column + e row + f, from the outer corner of the first pixel."""
 
+OUTSIDE = (RasterioError, CPLE_BaseError)
+"""What is raised for coordinates outside the area of use of a CRS."""
 _AXIS_ALIGNED = math.tan(math.radians(10))
 """Images that are rotated by more than this from the map's axes are left as they are."""
 
@@ -37,6 +41,15 @@ class Turn(NamedTuple):
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of a turned image."""
         return (width, height) if self.transpose else (height, width)
+
+    def stored(self, window: Window, *, height: int, width: int) -> Window:
+        """Where a window of the turned image, of this height and width, lies in the stored one."""
+        row, column, rows, columns = window
+        if self.flip_columns:
+            column = width - column - columns
+        if self.flip_rows:
+            row = height - row - rows
+        return Window(column, row, columns, rows) if self.transpose else Window(row, column, rows, columns)
 
 
 UPRIGHT = Turn()
@@ -67,6 +80,13 @@ class Georeference:
     transform: Transform
     crs: str | None
     approximate: bool = False
+
+    def of_window(self, window: Window) -> "Georeference":
+        """That of a part of the image."""
+        a, b, c, d, e, f = self.transform
+        row, column, _, _ = window
+        shifted = (a, b, c + a * column + b * row, d, e, f + d * column + e * row)
+        return dataclasses.replace(self, transform=shifted)
 
     @functools.cached_property
     def pixel_m(self) -> float | None:
@@ -134,21 +154,43 @@ def distance(
         0 for images of the same ground in the same orientation, infinity where one is not even in the area of the
         other's CRS; None where a missing CRS leaves it open.
     """
-    corners, others = (np.array([(0, 0), (w, 0), (0, h), (w, h)], float) for h, w in (size, other_size))
-    x, y = _applied(other.transform, others)
-    if one.crs is not None and other.crs is not None and one.crs != other.crs:
-        x, y = _reprojected(x, y, source=other.crs, target=one.crs)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return math.inf
-    a, b, c, d, e, f = one.transform
-    determinant = a * e - b * d
-    if determinant == 0:
+    found = located(corners(*other_size), other, within=one)
+    if found is None:
         return None
-    columns, rows = (e * (x - c) - b * (y - f)) / determinant, (a * (y - f) - d * (x - c)) / determinant
-    apart = np.hypot(columns - corners[:, 0], rows - corners[:, 1])
+    if not np.isfinite(found).all():
+        return math.inf
+    apart = np.hypot(*(found - corners(*size)).T)
     if (one.crs is None) != (other.crs is None) and apart.max() > max(size):
         return None  # Coordinates of another system, maybe.
     return float(apart.max())
+
+
+def corners(height: float, width: float) -> np.ndarray:
+    """The outer corners of an image, [4, 2], column before row."""
+    return np.array([(0, 0), (width, 0), (0, height), (width, height)], float)
+
+
+def located(points: np.ndarray, place: Georeference, *, within: Georeference) -> np.ndarray | None:
+    """Where points of one image lie in another.
+
+    Args:
+        points: [n, 2], column and row.
+        place: of their image.
+        within: of the other image.
+
+    Returns:
+        [n, 2], column and row in the other image, not finite beyond the area of its CRS; None where that image has no
+        extent.
+    """
+    x, y = _applied(place.transform, points)
+    if within.crs is not None and place.crs is not None and within.crs != place.crs:
+        x, y = _reprojected(x, y, source=place.crs, target=within.crs)
+    a, b, c, d, e, f = within.transform
+    determinant = a * e - b * d
+    if determinant == 0:
+        return None
+    with np.errstate(invalid="ignore"):
+        return np.stack([e * (x - c) - b * (y - f), a * (y - f) - d * (x - c)], axis=-1) / determinant
 
 
 def _applied(transform: Transform, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +201,6 @@ def _applied(transform: Transform, points: np.ndarray) -> tuple[np.ndarray, np.n
 def _reprojected(x: np.ndarray, y: np.ndarray, *, source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         found = rasterio.warp.transform(CRS.from_wkt(source), CRS.from_wkt(target), x.tolist(), y.tolist())
-    except (RasterioError, CPLE_BaseError):  # Outside the area of use of a CRS.
+    except OUTSIDE:
         return np.full(len(x), np.inf), np.full(len(y), np.inf)
     return np.asarray(found[0], float), np.asarray(found[1], float)

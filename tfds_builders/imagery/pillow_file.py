@@ -9,7 +9,8 @@ from PIL import Image
 from tfds_builders.imagery import formats
 from tfds_builders.imagery.georeference import ORIENTATIONS, UPRIGHT, Georeference
 from tfds_builders.imagery.header import COLOURS, Band, Header
-from tfds_builders.imagery.raster import EXPECTED, Raster, numbers, transparent, upright
+from tfds_builders.imagery.raster import EXPECTED, Raster, numbers, stored_window, transparent, upright
+from tfds_builders.imagery.tile import Span
 
 _MODES = {"L": ("gray",), "LA": ("gray", "alpha"), "RGB": COLOURS, "RGBA": (*COLOURS, "alpha")}
 _ORIENTATION = 274  # EXIF's tag
@@ -40,9 +41,19 @@ class PillowFile:
             georeference=_world_file(path),
         )
 
-    def decoded(self, bands: Sequence[int] | None = None) -> Raster:
+    def load(self) -> None:
+        """Decodes the image, all of it, as these formats ask for; then its file can be closed."""
+        self._image.load()
+
+    def decoded(
+        self, bands: Sequence[int] | None = None, *, rows: Span | None = None, columns: Span | None = None
+    ) -> Raster:
         """See ``Opened``."""
-        everything = np.asarray(self._image).reshape(self._image.height, self._image.width, -1)
+        part = stored_window(self.header, rows, columns)
+        image = self._image
+        if (part.height, part.width) != (image.height, image.width):
+            image = image.crop((part.column, part.row, part.column + part.width, part.row + part.height))
+        everything = np.asarray(image).reshape(image.height, image.width, -1)
         empty = np.zeros(everything.shape[:2], bool)
         if self._transparent:
             data = everything[..., [band.number - 1 for band in self.header.bands]]

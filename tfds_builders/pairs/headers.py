@@ -11,7 +11,9 @@ from tfds_builders.pairs import alignment
 from tfds_builders.pairs.signature import Signature, copolar_first, order
 
 MAX_PIXELS = 2**24
-"""Of an image, 4096 x 4096: what is larger is a scene that was not cut, or a decompression bomb."""
+"""Of an image, 4096 x 4096: what is larger is a scene, or a decompression bomb."""
+
+_CUT = "; --tile=256 cuts the ground that both show into tiles"
 
 
 class Look(NamedTuple):
@@ -34,7 +36,7 @@ def look(pair: Pair) -> Look:
     faults = []
     for kind in KINDS:
         try:
-            headers[kind] = imagery.header(pair.path(kind))
+            headers[kind] = imagery.header(pair.image(kind))
         except imagery.UNREADABLE as error:
             faults.append(files.BadFile(pair.path(kind), files.reason(error)))
     return Look(
@@ -62,7 +64,7 @@ class Headers:
         self.misfits: dict[str, files.BadFile] = {}  # by the pair's id
         self._counts: dict[Kind, collections.Counter[Signature]] = {kind: collections.Counter() for kind in KINDS}
         self._first: dict[tuple[Kind, Signature], Path] = {}
-        self._files: dict[tuple[Kind, Signature], list[Path]] = collections.defaultdict(list)
+        self._files: dict[tuple[Kind, Signature], list[imagery.Source]] = collections.defaultdict(list)
         self.nodata: dict[Kind, collections.Counter[float | None]] = {kind: collections.Counter() for kind in KINDS}
         self._bad: list[files.BadFile] = []
 
@@ -81,9 +83,9 @@ class Headers:
             return
         sar, optical = look.signatures["sar"], look.signatures["optical"]
         if sar.size != optical.size:
-            self._bad.append(files.BadFile(look.pair.sar, f"{sar}, but its partner {optical}"))
+            self._bad.append(files.BadFile(look.pair.sar, f"{sar}, but its partner {optical}{_CUT}"))
         elif sar.height * sar.width > MAX_PIXELS:
-            self._bad.append(files.BadFile(look.pair.sar, f"{sar}: a scene, to be cut into smaller images first"))
+            self._bad.append(files.BadFile(look.pair.sar, f"{sar}: a scene{_CUT}"))
         else:
             self.turned.update(look.turned)
             for kind in KINDS:
@@ -91,7 +93,7 @@ class Headers:
                 self._counts[kind][signature] += 1
                 self._first.setdefault((kind, signature), look.pair.path(kind))
                 if self._counts[kind][signature].bit_count() == 1:  # 1, 2, 4, 8 ...: few, and from everywhere.
-                    self._files[kind, signature].append(look.pair.path(kind))
+                    self._files[kind, signature].append(look.pair.image(kind))
                 self.nodata[kind][look.nodata[kind]] += 1
 
     def size(self, root: Path) -> tuple[int, int]:
@@ -107,7 +109,7 @@ class Headers:
             raise files.BadFilesError([*self._bad, *self.misfits.values()], root=root)
         return counts.most_common(1)[0][0]
 
-    def most_frequent(self, kind: Kind, size: tuple[int, int]) -> tuple[Signature, Path, list[Path]]:
+    def most_frequent(self, kind: Kind, size: tuple[int, int]) -> tuple[Signature, Path, list[imagery.Source]]:
         """The form that most files of a size have, the first file of it, and some of its files."""
         counts = {s: count for s, count in self._counts[kind].items() if s.size == size}
         # Of equally frequent orders of radar bands the usual one, VV before VH; else the first.

@@ -8,10 +8,11 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from tfds_builders import files, splits
-from tfds_builders.bad_files import BadFile, BadFilesError
+from tfds_builders.bad_files import BadFile, BadFilesError, told_dropped
 from tfds_builders.builder import PairsBuilder, PairsConfig
 from tfds_builders.description import ImageDescription
-from tfds_builders.pairs import metadata, ranges
+from tfds_builders.pairs import metadata, places, ranges
+from tfds_builders.pairs.cut import Cut, cut
 from tfds_builders.pairs.find import EXPECTED, Found, find
 from tfds_builders.pairs.names import without_time
 from tfds_builders.pairs.raster import Raster
@@ -26,6 +27,7 @@ class OwnConfig(PairsConfig):
 
     Attributes:
         found: all of it, as far as names tell.
+        cut: how scenes were cut into tiles, where they were.
         misfits: pairs whose images do not belong together, by their ids.
         images: how the images of each kind are read.
         nodata: the value that marks missing pixels, of each kind, where it is stated.
@@ -36,6 +38,7 @@ class OwnConfig(PairsConfig):
 
     # Not shown: TFDS logs the configuration as a whole, with every pair.
     found: Found = dataclasses.field(default_factory=lambda: Found(pairs=[], bad=[]), repr=False)
+    cut: Cut | None = dataclasses.field(default=None, repr=False)
     misfits: Mapping[str, BadFile] = dataclasses.field(default_factory=dict, repr=False)
     images: dict[files.Kind, Raster] = dataclasses.field(default_factory=dict, repr=False)
     nodata: dict[files.Kind, float | None] = dataclasses.field(default_factory=dict, repr=False)
@@ -56,7 +59,7 @@ def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) 
         name: of the dataset, which becomes the configuration's.
         root: the folder with ``sar`` and ``optical``, or with ``pairs.csv``.
         settings: what its owner states.
-        processes: how many decode files, where a range is to be measured.
+        processes: how many read headers, and decode files where a range is to be measured.
 
     Raises:
         ValueError: the files and the settings do not go together, or none can be used (``BadFilesError``).
@@ -67,12 +70,19 @@ def configure(name: str, root: Path, settings: Settings, *, processes: int = 1) 
         if found.bad:
             raise BadFilesError(found.bad, root=root)
         raise FileNotFoundError(f"No pairs under {root}: expected {EXPECTED}.")
-    seen = survey(found.pairs, settings, root=root, processes=processes)
+    pieces, pairs = None, found.pairs
+    if settings.tile is not None:
+        pieces = cut(found, tile=settings.tile, stride=settings.stride, processes=processes)
+        found, pairs = pieces.found, pieces.tiles
+        if not pairs:
+            raise BadFilesError([*found.bad, *pieces.misfits.values()], root=root)
+    seen = survey(pairs, settings, root=root, processes=processes)
     return OwnConfig(
         name=name,
         description="Somebody's own pairs.",
         found=found,
-        misfits=seen.misfits,
+        cut=pieces,
+        misfits={**seen.misfits, **(pieces.misfits if pieces else {})},
         images=seen.images,
         nodata=seen.nodata,
         ground_sampling_m=seen.ground_sampling_m,
@@ -143,10 +153,23 @@ class Builder(PairsBuilder):
         """What made the scenes, in words."""
         return self.own.found.scene_rule
 
+    @property
+    def rules(self) -> dict[str, str]:
+        """With what was cut."""
+        pieces = self.own.cut
+        return super().rules if pieces is None else {"tiles": pieces.rule, **super().rules}
+
+    @property
+    def max_missing(self) -> float:
+        """As its owner says."""
+        return self.own.settings.max_nodata or 0.0
+
     def divide(self, pairs: Sequence[files.Pair]) -> splits.Division:
-        """As the owner says, else by scene, and a scene is a location."""
-        found = self.own.found
+        """As the owner says, else by scene, and a scene is a location; few scenes that were cut are divided."""
+        found, pieces = self.own.found, self.own.cut
         if (given := found.splits) is None:
+            if pieces is not None:
+                return places.divide(pairs, pieces.georeferences)
             return splits.deal(pairs, numbered=lambda patch: without_time(patch.id.removeprefix(f"{patch.season}/")))
         return splits.Division(members=splits.by_split(pairs, lambda patch: given[patch.id]), rule=found.split_rule)
 
@@ -156,13 +179,14 @@ class Builder(PairsBuilder):
         for kind, form in own.images.items():
             if (why := metadata.refusal(kind, form, own.settings.reading(kind), shares[kind])) is not None:
                 unstretched = dataclasses.replace(form, limits=None)
-                seen = ranges.look(kind, unstretched, [pair.path(kind) for pair in own.pairs])
+                seen = ranges.look(kind, unstretched, [pair.image(kind) for pair in own.pairs])
                 return why if seen is None else f"{why}\n{seen}"
         return None
 
-    def notes(self, facts: Mapping[str, files.Facts], missing: Mapping[files.Kind, int]) -> list[str]:
+    def notes(self, checked: files.Checked, missing: Mapping[files.Kind, int]) -> list[str]:
         """What was surveyed and seen, and what the splits rest on."""
-        lines = self.own.notes + metadata.notes(self.own.images, facts, missing)
+        lines = told_dropped(checked.dropped) + self.own.notes
+        lines += metadata.notes(self.own.images, checked.facts, missing)
         if self.own.found.lone and self.own.found.splits is None:
             lines.append(
                 "every pair counts as a scene of its own, so neighbouring crops may stand in different splits: sort "

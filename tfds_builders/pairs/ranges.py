@@ -2,13 +2,13 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from tfds_builders import imagery
 from tfds_builders.files import Kind
+from tfds_builders.imagery import Source
 from tfds_builders.pairs.raster import Raster
 from tfds_builders.pairs.settings import Percentile, exact, parse_range
 from tfds_builders.parallel import process_map
@@ -19,7 +19,7 @@ _MIN_SAMPLED_PIXELS = 64  # of each file, however many there are
 
 
 def limits(
-    kind: Kind, text: str, form: Raster, paths: Mapping[str, Path], *, processes: int
+    kind: Kind, text: str, form: Raster, paths: Mapping[str, Source], *, processes: int
 ) -> tuple[tuple[float, float], ...]:
     """What becomes 0 and 255, a channel.
 
@@ -57,7 +57,7 @@ def limits(
     return found
 
 
-def _sample(form: Raster, paths: Mapping[str, Path], *, title: str, processes: int) -> np.ndarray:
+def _sample(form: Raster, paths: Mapping[str, Source], *, title: str, processes: int) -> np.ndarray:
     """Values of pixels of every file that can be read, [pixel, channel].
 
     Their places follow from the pair's id: another run, another place of the files, another number of processes give
@@ -72,7 +72,7 @@ def _sample(form: Raster, paths: Mapping[str, Path], *, title: str, processes: i
     return np.concatenate(samples)
 
 
-def _sample_of_file(work: tuple[Raster, str, Path, int]) -> np.ndarray:
+def _sample_of_file(work: tuple[Raster, str, Source, int]) -> np.ndarray:
     form, name, path, count = work
     image = _values_or_none(form, path)
     if image is None:
@@ -83,7 +83,7 @@ def _sample_of_file(work: tuple[Raster, str, Path, int]) -> np.ndarray:
     return np.ma.getdata(values)[~np.ma.getmaskarray(values).any(axis=-1)].astype(np.float64)
 
 
-def _values_or_none(form: Raster, path: Path) -> np.ma.MaskedArray | None:
+def _values_or_none(form: Raster, path: Source) -> np.ma.MaskedArray | None:
     try:
         values = form.values(path)
         check_varies(values, form.names)
@@ -92,7 +92,7 @@ def _values_or_none(form: Raster, path: Path) -> np.ma.MaskedArray | None:
     return values
 
 
-def look(kind: Kind, form: Raster, paths: Sequence[Path]) -> str | None:
+def look(kind: Kind, form: Raster, paths: Sequence[Source]) -> str | None:
     """What the values of the first file that can be read look like, and a range that fits them; None if none can."""
     path, values = next(
         ((path, values) for path in paths if (values := _values_or_none(form, path)) is not None), (form.like, None)
@@ -131,7 +131,7 @@ def _advice(kind: Kind, form: Raster, values: np.ma.MaskedArray, *, lowest: floa
     )
 
 
-def question(kind: Kind, form: Raster, paths: Sequence[Path]) -> str:
+def question(kind: Kind, form: Raster, paths: Sequence[Source]) -> str:
     """Asks for a range."""
     return look(kind, form, paths) or (
         f"--{kind}_range is not stated, and no file like {form.like} can be read to propose one."

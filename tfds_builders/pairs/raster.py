@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from tfds_builders import imagery
+from tfds_builders.imagery import Source
 from tfds_builders.pairs.settings import SCALES
 from tfds_builders.pairs.signature import Signature, difference, order, same_form
-from tfds_builders.values import Decoded, check_varies, suspects
+from tfds_builders.values import BlankError, Decoded, check_varies, suspects
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,22 +62,22 @@ class Raster:
         unchanged = self.limits is None and self.nodata is None
         return unchanged and self.dtype == "uint8" and self.bands == self.expected.numbers
 
-    def values(self, path: Path) -> np.ma.MaskedArray:
+    def values(self, source: Source) -> np.ma.MaskedArray:
         """The numbers the range is about, [height, width, channel]; masked where there is none.
 
         Raises:
             ValueError: a file unlike the others, or without a value; what differs is noticed before it is decoded.
             OSError: it cannot be read.
         """
-        return self._scaled(self._numbers(path))
+        return self._scaled(self._numbers(source))
 
-    def read(self, path: Path) -> np.ndarray:
+    def read(self, source: Source) -> np.ndarray:
         """See ``files.Format``: clipped to the range, which becomes 0 .. 255; 0 where there is no value."""
-        return self._stored(self.values(path))
+        return self._stored(self.values(source))
 
-    def decode(self, path: Path) -> Decoded:
+    def decode(self, source: Source) -> Decoded:
         """See ``files.Format``."""
-        numbers = self._numbers(path)
+        numbers = self._numbers(source)
         scaled = self._scaled(numbers)
         if self.limits is not None:
             check_varies(scaled, self.names)
@@ -88,28 +89,28 @@ class Raster:
             lowest=float(numbers.min()),
         )
 
-    def stored(self, path: Path) -> Path | bytes | np.ndarray:
+    def stored(self, source: Source) -> Path | bytes | np.ndarray:
         """See ``files.Format``. Files that need no change go in byte for byte."""
-        if self.as_they_are:
-            header = imagery.header(path)
+        if self.as_they_are and isinstance(source, Path):
+            header = imagery.header(source)
             alike = len(header.bands) == len(self.bands) and order(Signature.of(header), self.expected) == self.bands
             if header.format == self.encoding and header.plain and alike:
-                return path
-        image = np.ma.getdata(self.read(path))
+                return source
+        image = np.ma.getdata(self.read(source))
         if self.encoding == "zlib":
             return image
         file = io.BytesIO()
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG")
         return file.getvalue()
 
-    def _numbers(self, path: Path) -> np.ma.MaskedArray:
+    def _numbers(self, source: Source) -> np.ma.MaskedArray:
         """The numbers in the file, of the bands that become channels, masked where it has none."""
-        with imagery.opened(path) as image:
+        with imagery.opened(source) as image:
             found = Signature.of(image.header)
             counts = {len(found.numbers), len(self.expected.numbers)}
             may_differ = self.grey and len(counts) > 1
             if not may_differ and (wrong := difference(found, self.expected)) is not None:
-                raise ValueError(f"{wrong}, like {self.like}")
+                raise ValueError(f"{wrong}, like {self.like}{self._way_out(found)}")
             if self.grey and max(counts) > 1:
                 raster = self._one_of_equal(image)
             else:
@@ -119,6 +120,11 @@ class Raster:
         if self.nodata is not None:
             empty = empty | (raster.values == np.array(self.nodata, raster.values.dtype))
         return np.ma.array(raster.values, mask=empty)
+
+    def _way_out(self, found: Signature) -> str:
+        """For images of another size, which may be scenes."""
+        differs = found.size != self.expected.size and min(found.size) >= max(self.expected.size)
+        return "; --tile=256 cuts images of any size" if differs else ""
 
     def _one_of_equal(self, image: imagery.Opened) -> imagery.Raster:
         """The first band of a file whose bands are all equal."""
@@ -134,7 +140,7 @@ class Raster:
     def _scaled(self, numbers: np.ma.MaskedArray) -> np.ma.MaskedArray:
         scaled = SCALES[self.scale](np.ma.masked_invalid(numbers))
         if np.ma.getmaskarray(scaled).any(axis=-1).all():
-            raise ValueError("no pixel has a value" + (" in all its bands" if len(self.bands) > 1 else ""))
+            raise BlankError("no pixel has a value" + (" in all its bands" if len(self.bands) > 1 else ""))
         return scaled
 
     def _stored(self, scaled: np.ma.MaskedArray) -> np.ndarray:

@@ -17,6 +17,8 @@ class Percentile(NamedTuple):
 
 Bound = float | Percentile
 
+_MIN_TILE = 16
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -45,6 +47,9 @@ class Settings:
         optical: about the optical ones, of which three bands are used: red, green and blue.
         scene_regex: finds the scene in a pair's id, the path below ``sar`` without its ending or what the table says:
             its first group, or all it matches where it has none. None goes by the first subfolder.
+        tile: side of the square tiles, in pixels, that files are cut into; None takes files as they are.
+        stride: pixels from one tile to the next; None is ``tile``, so that tiles do not overlap.
+        max_nodata: share of a tile's pixels that may have no value in one of its images; None is 0.
 
     Raises:
         ValueError: something stated makes no sense, in the words of the flags.
@@ -53,6 +58,9 @@ class Settings:
     sar: Reading = Reading()
     optical: Reading = Reading()
     scene_regex: str | None = None
+    tile: int | None = None
+    stride: int | None = None
+    max_nodata: float | None = None
 
     def __post_init__(self) -> None:
         for kind, reading in (("sar", self.sar), ("optical", self.optical)):
@@ -70,6 +78,17 @@ class Settings:
             except re.error as error:
                 raise ValueError(f"--scene_regex={self.scene_regex} is not a regular expression: {error}.") from None
 
+        if self.tile is None:
+            for name in ("stride", "max_nodata"):
+                if (value := getattr(self, name)) is not None:
+                    raise ValueError(f"--{name}={value} is about tiles: state their side, such as --tile=256.")
+        elif self.tile < _MIN_TILE:
+            raise ValueError(f"--tile={self.tile} must be {_MIN_TILE} pixels or more.")
+        if self.stride is not None and self.stride < 1:
+            raise ValueError(f"--stride={self.stride} must be 1 pixel or more.")
+        if self.max_nodata is not None and not 0 <= self.max_nodata < 1:
+            raise ValueError(f"--max_nodata={self.max_nodata:g} must be a share, from 0 to less than 1.")
+
     def reading(self, kind: Kind) -> Reading:
         """What is stated about one kind."""
         return self.sar if kind == "sar" else self.optical
@@ -82,6 +101,9 @@ class Settings:
             plain[kind]["bands"] = None if bands is None else list(bands)
             if plain[kind]["nodata"] is None:
                 del plain[kind]["nodata"]  # As datasets prepared before there was this setting have it.
+        for name in ("tile", "stride", "max_nodata"):
+            if plain[name] is None:
+                del plain[name]
         return plain
 
 

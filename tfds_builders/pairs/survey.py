@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from tfds_builders import files, imagery
 from tfds_builders.files import KINDS, Kind, Pair
+from tfds_builders.imagery import Source, Tile
 from tfds_builders.pairs import alignment, ranges
 from tfds_builders.pairs.headers import Headers, look
 from tfds_builders.pairs.raster import Raster, band_spread
@@ -17,6 +18,7 @@ from tfds_builders.pairs.settings import Reading, Settings
 from tfds_builders.pairs.signature import Signature, colours, unapplied
 from tfds_builders.parallel import process_map
 
+_LARGE = 1024  # pixels; what is larger is a scene rather than a patch of one
 _LOOKS_GREY = 3.0  # levels; what JPEG leaves of equal channels
 
 
@@ -45,7 +47,7 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
     The form that most files have is that of the dataset; ``files.check_pairs`` reports files that differ.
 
     Args:
-        pairs: all of the dataset, sorted by id.
+        pairs: all of the dataset, sorted by id: files or tiles.
         settings: what is stated about them.
         root: named in messages.
         processes: how many read files.
@@ -54,16 +56,17 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         ValueError: no pair can be read (``BadFilesError``), bands or range are missing or do not fit.
     """
     headers = Headers()
-    taken = process_map(look, pairs, images=len(pairs), processes=processes)
-    for found in tqdm(taken, total=len(pairs), desc="Reading headers", unit=" pairs", disable=None):
+    looked_at = _one_of_each_scene(pairs)
+    taken = process_map(look, looked_at, images=len(looked_at), processes=processes)
+    for found in tqdm(taken, total=len(looked_at), desc="Reading headers", unit=" pairs", disable=None):
         headers.add(found)
     size = headers.size(root)
     images, notes = {}, []
     for kind in KINDS:
-        images[kind], said = _format(kind, settings.reading(kind), headers, size)
+        images[kind], said = _format(kind, settings.reading(kind), headers, pairs=pairs, size=size)
         notes += said
     unstated = [
-        ranges.question(kind, images[kind], [pair.path(kind) for pair in pairs])
+        ranges.question(kind, images[kind], [pair.image(kind) for pair in pairs])
         for kind in KINDS
         if settings.reading(kind).range is None and (images[kind].dtype != "uint8" or images[kind].scale != "file")
     ]
@@ -71,10 +74,16 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
         raise ValueError("\n".join(unstated))
     for kind in KINDS:
         if (text := settings.reading(kind).range) is not None:
-            paths = {pair.patch.id: pair.path(kind) for pair in pairs}
+            paths = {pair.patch.id: pair.image(kind) for pair in pairs}
             limits = ranges.limits(kind, text, images[kind], paths, processes=processes)
             images[kind] = dataclasses.replace(images[kind], limits=limits)
-        images[kind] = dataclasses.replace(images[kind], encoding=_encoding(images[kind], headers.formats[kind]))
+        formats = headers.formats[kind] if settings.tile is None else set()
+        images[kind] = dataclasses.replace(images[kind], encoding=_encoding(images[kind], formats))
+    if settings.tile is None and max(size) > _LARGE:
+        notes.append(
+            f"the images are {size[0]} x {size[1]} pixels: --tile=256 would cut them into tiles, and so divide even a "
+            "single scene into three splits"
+        )
     return Survey(
         images=images,
         misfits=headers.misfits,
@@ -84,9 +93,12 @@ def survey(pairs: Sequence[Pair], settings: Settings, *, root: Path, processes: 
     )
 
 
-def _format(kind: Kind, reading: Reading, headers: Headers, size: tuple[int, int]) -> tuple[Raster, list[str]]:
+def _format(
+    kind: Kind, reading: Reading, headers: Headers, *, pairs: Sequence[Pair], size: tuple[int, int]
+) -> tuple[Raster, list[str]]:
     """How the images of one kind are read, without a range; and what is to be said about it."""
     expected, like, some = headers.most_frequent(kind, size)
+    some = _with_more_tiles(some, pairs, kind)
     _check_bands(kind, reading, expected, like=like, alpha=headers.alpha[kind])
     _check_nodata(kind, reading, expected, like)
     notes = []
@@ -161,24 +173,43 @@ def _choose_colours(expected: Signature, like: Path) -> str:
     return f"{like} has {bands}{names}, an optical image three: red, green and blue; {advice}."
 
 
-def _spread(paths: Iterable[Path]) -> float | None:
-    """By how much the bands of most of these files differ from their first one, on average; 0 only if in no pixel.
+def _one_of_each_scene(pairs: Sequence[Pair]) -> Sequence[Pair]:
+    """Of the tiles of a scene, which share its header, the one in the middle; files as they are."""
+    scenes: dict[tuple[Path, Path], list[Pair]] = {}
+    for pair in pairs:
+        if pair.windows is None:
+            return pairs
+        scenes.setdefault((pair.sar, pair.optical), []).append(pair)
+    return [tiles[len(tiles) // 2] for tiles in scenes.values()]
 
-    None where no file can be read.
+
+def _with_more_tiles(some: Sequence[Source], pairs: Sequence[Pair], kind: Kind) -> list[Source]:
+    """The same images; of scenes other tiles, too, as one may be empty."""
+    paths = {source.path for source in some if isinstance(source, Tile)}
+    tiles = [pair.image(kind) for pair in pairs if pair.path(kind) in paths] if paths else []
+    return [*some, *tiles[:: max(1, len(tiles) // 16)]]
+
+
+def _spread(sources: Iterable[Source]) -> float | None:
+    """By how much the bands of most of these images differ from their first one, on average; 0 only if in no pixel.
+
+    None where there is nothing in any of them.
     """
-    rasters = [raster for path in paths if (raster := _read_or_none(path)) is not None]
+    rasters = [raster for source in sources if (raster := _image_or_none(source)) is not None]
     return float(np.median(list(map(band_spread, rasters)))) if rasters else None
 
 
-def _read_or_none(path: Path) -> imagery.Raster | None:
+def _image_or_none(source: Source) -> imagery.Raster | None:
     try:
-        return imagery.read(path)
+        raster = imagery.read(source)
     except imagery.UNREADABLE:
         return None  # Bad, as will be found when it is read again.
+    values = raster.values[~raster.mask]
+    return raster if len(values) and values.min() < values.max() else None
 
 
 def _encoding(form: Raster, formats: set[tuple[str, bool]]) -> Literal["png", "jpeg", "zlib"]:
-    """How images are stored: as JPEG only if all files are, and are stored as they are."""
+    """How images are stored: as JPEG only if all files are, and are stored as they are; ``formats`` of whole files."""
     if form.shape[-1] not in (1, 3):
         return "zlib"
     return "jpeg" if form.as_they_are and formats == {("jpeg", True)} else "png"

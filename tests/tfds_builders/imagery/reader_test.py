@@ -233,3 +233,9 @@ def test_nothing_is_decoded_for_a_header(tmp_path, tiff, monkeypatch):
     assert imagery.header(tmp_path / "b.png").height == 64
     with pytest.raises(imagery.UNREADABLE):
         imagery.read(tmp_path / "b.png")
+
+
+def test_picture_of_too_many_pixels_names_the_format_for_scenes(tmp_path, ramp, monkeypatch):
+    path = save(tmp_path, ramp)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert "gdal_translate a.png a.tif" in refused(path)
