@@ -148,7 +148,8 @@ def full_disk(place: Path) -> Outcome:
             outcome.count(1, lost, "relieved in time" if relieved else "full to the end")
     outcome.notes.append(
         "Relieved in time, the run continued by itself and ended as if nothing had happened; full to the end, it "
-        "failed at the stage's last save, kept its last whole checkpoint, and the same command resumed it when there was room."
+        "failed at the stage's last save, kept its last whole checkpoint, and the same command resumed it when there "
+        "was room."
     )
     return outcome
 
