@@ -15,7 +15,7 @@ SHOWN = ("psnr", "ssim", "lpips_alexnet", "colour_shift", "sharpness")
 
 
 class RunEntry(NamedTuple):
-    """A run: where its report is, what it says, and the headline method's numbers as text."""
+    """A run: where its report is, who wins, and the headline method's numbers as text."""
 
     name: str
     link: str
@@ -53,7 +53,7 @@ def _entries(runs: Path) -> Iterable[RunEntry]:
             link=f"{quote(run)}/report/report.html",
             title=content["about"].get("Run", run),
             facts={key: content["about"].get(key, "") for key in ("Dataset", "Date", "Commit", "Device")},
-            verdict=content.get("verdict", ""),
+            verdict=(content.get("verdict") or {}).get("lead", ""),
             method=f"{headline['method']}{steps}",
             numbers=(
                 *numbers,
