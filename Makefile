@@ -21,7 +21,7 @@ help:  ## lists the targets
 	@echo "make env EXTRAS=test,cuda12    for an NVIDIA GPU; cuda13 and tpu likewise"
 
 .PHONY: env
-env: $(INSTALLED)  ## makes .venv from constraints.txt, again when that or pyproject.toml changes
+env: $(INSTALLED)  ## creates .venv from constraints.txt, again when that or pyproject.toml changes
 
 # pip of $(PYTHON) installs into .venv, so that a Python without ensurepip, such as Debian's, does as well.
 define check-python
@@ -50,7 +50,7 @@ test: lint  ## all checks: lint, then the tests
 PARITY := .venv-parity
 
 .PHONY: parity
-parity: $(PARITY)/.installed  ## compares with PyTorch and its libraries, which it installs into an environment of their own
+parity: $(PARITY)/.installed  ## compares with PyTorch and its libraries, in an environment of their own
 	@$(PARITY)/bin/python -m pytest tests/parity/*_parity.py
 
 # PyTorch first and alone: it is the largest by far, and what else is there shall not choose its build. torch-fidelity and
@@ -108,7 +108,7 @@ lint: env  ## style and types
 	@$(RUN) basedpyright --pythonpath $(VENV)/bin/python
 
 .PHONY: format
-format: env  ## mends style
+format: env  ## fixes style
 	@$(RUN) ruff check --fix .
 	@$(RUN) ruff format .
 
@@ -122,7 +122,7 @@ check-version = @[[ $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2]
 
 # Some projects leave the oldest Python behind: where its newest release differs, both pins stand there with a marker.
 .PHONY: constraints
-constraints:  ## makes constraints.txt anew from the newest releases for Python 3.11 (OLDEST) and 3.12 (NEWER)
+constraints:  ## regenerates constraints.txt from the newest releases for Python 3.11 (OLDEST) and 3.12 (NEWER)
 	$(call check-version,$(OLDEST),3.11,OLDEST)
 	$(call check-version,$(NEWER),3.12,NEWER)
 	@set -euo pipefail; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \

@@ -2,6 +2,9 @@
 
 import dataclasses
 import doctest
+import importlib.util
+import re
+import types
 import warnings
 from pathlib import Path
 
@@ -16,7 +19,16 @@ from sar2opt_jax.run import plan
 from sar2opt_jax.types import make_key
 from tfds_builders.simulated.simulated_dataset_builder import DESCRIPTIONS
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+_spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+assert _spec is not None and _spec.loader is not None
+hooks = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(hooks)
+
+
+def page(path: str) -> types.SimpleNamespace:
+    return types.SimpleNamespace(file=types.SimpleNamespace(src_uri=path))
 
 
 class Simulated:
@@ -47,3 +59,26 @@ def test_python_examples_run_as_shown(workdir):
             str(DOCS / "python.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
         )
     assert (failed, tried > 8) == (0, True)
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
+def test_pages_have_what_they_include_and_link_to(path):
+    name = path.relative_to(DOCS).as_posix()
+    text = hooks.on_page_markdown(path.read_text(encoding="utf-8"), page=page(name))
+    assert "{{" not in re.sub(r"`[^`]*`", "", text)
+    for link in hooks.LINK.finditer(text):
+        if link["target"] and "://" not in link["target"]:
+            assert (path.parent / link["target"]).exists(), f"{name} links to {link['target']}, which there is not."
+
+
+def test_links_of_an_included_section_lead_from_the_page_that_includes_it():
+    text = hooks.on_page_markdown("{{ README.md: Train it }}", page=page("guides/train.md"))
+    assert "[docs/method.md](../method.md#baselines)" in text
+    with pytest.raises(ValueError, match=r"README.md has no section 'Fly'.* it has: Two commands, "):
+        hooks.on_page_markdown("{{ README.md: Fly }}", page=page("guides/train.md"))
+
+
+def test_readme_links_to_what_exists():
+    for link in hooks.LINK.finditer((ROOT / "README.md").read_text(encoding="utf-8")):
+        if link["target"] and "://" not in link["target"]:
+            assert (ROOT / link["target"]).exists(), link["target"]

@@ -1,5 +1,6 @@
-"""The persistent compilation cache of the commands: what was compiled once is read from disk by every later start."""
+"""How commands compile: quietly, and once, as a persistent cache keeps what was compiled for later starts."""
 
+import importlib.util
 import logging
 import os
 import re
@@ -15,6 +16,8 @@ SETTINGS = {
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 
+ACCELERATORS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
+"""Packages that bring JAX a GPU or a TPU."""
 UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '([\w.<>-]+)'")
 """JAX's warning of an entry that it cannot read, with the name of the function, by which the entry's begins."""
 
@@ -33,6 +36,16 @@ def default(name: str = "xla") -> Path:
     return (root if root.is_absolute() else Path.home() / ".cache") / "sar2opt-jax" / name
 
 
+def silence_alarm() -> None:
+    """Keeps XLA from printing an alarm on every program that it compiles for more than two minutes.
+
+    A CPU does, and the log says so beforehand. XLA calls the alarm an error, so that its errors go with it: only where
+    no accelerator's plugin is installed, whose errors a user must see, and not where the environment sets a level.
+    """
+    if not any(map(importlib.util.find_spec, ACCELERATORS)):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def enable() -> None:
     """Turns the cache on, before anything is compiled; what the environment sets for JAX takes precedence.
 
@@ -40,6 +53,7 @@ def enable() -> None:
     process is writing. What a full disk or a kill left half-written is removed, so that it is compiled anew once only.
     A folder that cannot be written is a warning; commands work without a cache.
     """
+    silence_alarm()  # Before XLA is loaded, which reads the level once.
     import jax  # Here, so that --help does not wait for it.
 
     for name, value in SETTINGS.items():

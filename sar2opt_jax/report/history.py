@@ -45,7 +45,7 @@ def read(path: Path) -> tuple[StageLog, ...]:
         try:
             entry = json.loads(line)
             name, step = entry.pop("stage"), int(entry.pop("step"))
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
         numbers = {key: float(value) for key, value in entry.items() if value is not None}
         stages.setdefault(name, {}).setdefault(step, {}).update(numbers)

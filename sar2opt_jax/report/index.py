@@ -14,8 +14,8 @@ DIRECTORY = "runs"
 SHOWN = ("psnr", "ssim", "lpips_alexnet", "colour_shift", "sharpness")
 
 
-class Entry(NamedTuple):
-    """A run: where its report is, what it says, and the headline method's numbers as text."""
+class RunEntry(NamedTuple):
+    """A run: where its report is, who wins, and the headline method's numbers as text."""
 
     name: str
     link: str
@@ -36,7 +36,7 @@ def write(runs: Path) -> None:
     paths.write_text(runs / "index.html", page.render_index(entries, heads=[QUANTITIES[key].head for key in SHOWN]))
 
 
-def _entries(runs: Path) -> Iterable[Entry]:
+def _entries(runs: Path) -> Iterable[RunEntry]:
     """The complete reports below ``runs``, the latest first."""
     found = []
     for path in runs.glob("*/report/results.json"):
@@ -48,12 +48,12 @@ def _entries(runs: Path) -> Iterable[Entry]:
         headline = _headline(content)
         steps = f", {headline['steps']:,} steps" if (headline.get("steps") or 0) > 1 else ""
         numbers = [number(headline.get(key), QUANTITIES[key].digits) for key in SHOWN]
-        yield Entry(
+        yield RunEntry(
             name=run,
             link=f"{quote(run)}/report/report.html",
             title=content["about"].get("Run", run),
             facts={key: content["about"].get(key, "") for key in ("Dataset", "Date", "Commit", "Device")},
-            verdict=content.get("verdict", ""),
+            verdict=(content.get("verdict") or {}).get("lead", ""),
             method=f"{headline['method']}{steps}",
             numbers=(
                 *numbers,

@@ -110,7 +110,7 @@ def render_index(entries: Sequence[Any], *, heads: Sequence[str]) -> str:
     """index.html of a folder of runs.
 
     Args:
-      entries: ``index.Entry`` of each run.
+      entries: ``index.RunEntry`` of each run.
       heads: of the columns of numbers.
     """
     return _template("index.html.jinja").render(entries=entries, heads=heads)

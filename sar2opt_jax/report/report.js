@@ -5,6 +5,12 @@
   const part = (name) => dialog.querySelector(`[data-part="${name}"]`);
   const [stage, title, choice] = ["stage", "title", "choice"].map(part);
   const sliders = [part("sar-until"), part("translation-until")];
+  const layers = {};
+  for (const layer of ["sar", "translation", "truth"]) {
+    layers[layer] = new Image();
+    layers[layer].dataset.part = layer;
+    stage.prepend(layers[layer]);
+  }
   let zoom = 1;
 
   const divide = (moved) => {
@@ -21,7 +27,7 @@
     }
   };
   const show = (layer, image) => {
-    const copy = part(layer);
+    const copy = layers[layer];
     copy.hidden = !image;
     if (!image) return;
     copy.src = image.src;

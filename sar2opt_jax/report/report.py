@@ -102,7 +102,7 @@ def _write(directory: Path, results: Results, about: About, *, figure_steps: int
         (directory / name).write_text(text, encoding="utf-8")
     content = {
         "about": about.facts,
-        "verdict": " ".join(verdict(results)),
+        "verdict": verdict(results)._asdict(),
         "headline": results.all.index(results.headline),
         "command": about.command,
         "config": about.config,

@@ -228,4 +228,4 @@ def announce(config: Config, workdir: Path, plans: Sequence[StagePlan]) -> None:
         workdir,
     )
     if config.preset not in ("sen12", "gf3"):
-        logger.info("At full size, on SEN1-2: --config=configs/%s.py:sen12 (see README.md, Data).", config.name)
+        logger.info("At full size, on SEN1-2: --config=%s:sen12 (see README.md, Data).", config.name)

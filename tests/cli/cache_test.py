@@ -89,3 +89,13 @@ def test_own_thresholds_stay(monkeypatch):
     monkeypatch.setattr(jax.config, "update", told.__setitem__)
     cache.enable()
     assert "jax_persistent_cache_min_compile_time_secs" not in told
+
+
+@pytest.mark.parametrize(("installed", "given", "level"), [((), None, "3"), ((), "0", "0"), (("libtpu",), None, None)])
+def test_the_alarm_of_a_slow_compilation_is_silenced_on_a_cpu_alone(monkeypatch, installed, given, level):
+    monkeypatch.setattr(cache.importlib.util, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", given or "")  # So that it is restored whatever it becomes.
+    if given is None:
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    cache.silence_alarm()
+    assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == level

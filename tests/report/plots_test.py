@@ -76,7 +76,7 @@ def test_speed_draws_all_methods_over_their_times(fabricate):
 def test_the_scale_above_says_how_many_times_faster(fabricate):
     above = [axes for axes in plots.speed(fabricate()).axes if not axes.get_title(loc="left")]
     ticks = dict(zip(above[0].get_xticks(), (t.get_text() for t in above[0].get_xticklabels()), strict=True))
-    assert ticks == {5000: "1x", 500: "10x", 50: "100x", 5: "1,000x"}
+    assert ticks == {5000: "1×", 500: "10×", 50: "100×", 5: "1,000×"}
 
 
 def test_labels_do_not_cover_one_another(fabricate):

@@ -90,7 +90,7 @@ def test_json_has_every_image_and_the_config(tmp_path, fabricate):
     assert content["results"][2]["sharpness"] == pytest.approx(0.7)
     assert content["truth_sharpness"] == [0.04] * 4
     assert content["about"]["Dataset"] == "simulated, split test"
-    assert content["verdict"].startswith("The student in 4 steps beats the original in 1,000 steps. By PSNR")
+    assert content["verdict"]["lead"] == "The student in 4 steps beats the original in 1,000 steps."
     assert content["results"][content["headline"]]["method"] == "Student"
 
 

@@ -68,7 +68,7 @@ def test_latency_leaves_out_what_was_not_timed(fabricate):
     results = fabricate([("ddpm", 1000), ("lcm", 4)])
     table = tables.latency(results, tables.rows_of(results))
     assert column(table, "Steps") == {"Original": "1,000", "Student": "4"}
-    assert column(table, "Speed-up") == {"Original": "1.00 x", "Student": "250 x"}
+    assert column(table, "Speed-up") == {"Original": "1.00×", "Student": "250×"}
     assert column(table, "ms per image") == {"Original": "5,000", "Student": "20.0"}
     without = fabricate(timed=False)
     assert tables.latency(without, tables.rows_of(without)) is None

@@ -1,17 +1,18 @@
 import pytest
 
 from sar2opt_jax.report import markdown, page, sheets, tables, words
+from sar2opt_jax.report.about import About
 
 TEXTS = ("Original", "original", "DDIM", "DPM++", "tudent", "teacher", "GAN")
 
 
 def texts(results, *, figure_steps: int = 8) -> tuple[str, str]:
     """The report as Markdown and as a page without its config, both of all its words."""
-    about, rows = {"Run": "run"}, tables.rows_of(results)
+    about, rows = About(title="run", facts={}, config={}), tables.rows_of(results)
     pictures = sheets.make(results, figure_steps=figure_steps, rows=2)
     return (
         markdown.render(results, about, rows, figure_steps=figure_steps),
-        page.render(results, about, rows, pictures, config={}, figure_steps=figure_steps).split("<body>")[1],
+        page.render(results, about, rows, pictures, figure_steps=figure_steps).split("<body>")[1].split("<script>")[0],
     )
 
 

@@ -12,7 +12,7 @@ from sar2opt_jax.data.prepared import Prepared
 from sar2opt_jax.description import ImageFormat, unnamed_bands
 from sar2opt_jax.export import Export
 from sar2opt_jax.models.init import init_params
-from sar2opt_jax.run import plan
+from sar2opt_jax.run import compare, plan
 from tfds_builders.prepare import prepare
 
 
@@ -184,3 +184,10 @@ def test_a_method_that_does_not_fit_a_network_raises(config, tmp_path):
     config.evaluation.original_steps = 200
     with pytest.raises(ValueError, match=r"short \(.*other\): "):
         comparison(config, tmp_path / "run")
+
+
+def test_overrides_are_the_settings_that_differ_from_the_preset():
+    preset = {"name": "acd", "train": {"batch_size": 16, "seeds": [1, 2]}, "data": {"data_dir": None}}
+    config = {"name": "acd", "train": {"batch_size": 8, "seeds": [1, 2]}, "data": {"data_dir": "here"}}
+    assert compare.overrides(preset, config) == [("data.data_dir", None, "here"), ("train.batch_size", 16, 8)]
+    assert compare.overrides(preset, preset) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfds_builders import simulated
+from tfds_builders import preparation, simulated
 from tfds_builders.simulated import imaging, landscape, statistics
 from tfds_builders.simulated.simulated_dataset_builder import FIRST_SCENE, make_scene, patches
 
@@ -221,3 +221,10 @@ def test_statistics_command_prints_all_numbers(capsys):
     printed = capsys.readouterr().out
     for line in ("irreducible variance", "3 x 3 linear", "the mean colour", "number of looks", "terrain", "season"):
         assert line in printed
+
+
+def test_drawing_speaks_of_no_download(tmp_path, capfd):
+    preparation.prepare("simulated/tiny", data_dir=tmp_path)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "ownload" not in captured.err and "examples" not in captured.err
