@@ -3,16 +3,19 @@
 import functools
 import os
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
 from sar2opt_jax import export, paths
-from sar2opt_jax.data.scaling import to_float, to_levels, to_uint8
-from sar2opt_jax.description import Description, ImageFormat
+from sar2opt_jax.data.scaling import to_float, to_uint8
+from sar2opt_jax.description import Description
 from sar2opt_jax.export import Export
 from sar2opt_jax.interop import exports, folder, settings
+from sar2opt_jax.scene import units
+from sar2opt_jax.scene.translate import SceneSettings, SceneTranslator, TranslatedScene
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Array, make_key
 
@@ -22,6 +25,7 @@ class ImageTranslator:
 
     Attributes:
       description: what the network is, and the units, bands and limits of its radar images.
+      scenes: translates whole scenes and images larger than a tile.
     """
 
     def __init__(self, trained: Export):
@@ -31,6 +35,7 @@ class ImageTranslator:
         self._translator = trained.translator
         self._params = jax.device_put(trained.params)
         self._compiled: dict[Method, Callable[..., Array]] = {}
+        self.scenes = SceneTranslator(trained)
 
     def __call__(
         self, sar: npt.ArrayLike, *, steps: int | None = None, sampler: str | None = None, seed: int = 0
@@ -59,6 +64,20 @@ class ImageTranslator:
         optical = self.translate(levels, keys, method=method)
         return optical if is_batch else optical[0]
 
+    def scene(self, source: str | os.PathLike[str], target: str | os.PathLike[str], **settings: Any) -> TranslatedScene:
+        """Translates a georeferenced radar scene of any size to a cloud-optimised GeoTIFF.
+
+        Args:
+          source: path or address of any raster that GDAL opens.
+          target: the output, ``.tif`` or ``.tiff``.
+          **settings: those of ``SceneSettings``: ``steps``, ``sampler``, ``seed``, ``samples``, ``bands`` and more.
+
+        Raises:
+          OSError: where the scene cannot be read, or the output cannot be written.
+          ValueError: for settings or a scene that do not fit, and why.
+        """
+        return self.scenes(source, target, SceneSettings(**settings), quiet=True)
+
     def method(self, *, steps: int | None = None, sampler: str | None = None) -> Method:
         """How the network is sampled, what is not given being the usual; raises ValueError where it does not fit."""
         return self._translator.method(sampler=sampler, num_steps=steps)
@@ -82,11 +101,12 @@ class ImageTranslator:
                 f"these, with the bands {', '.join(bands)}."
             )
         is_batch = values.ndim == 4
-        levels = as_levels(values if is_batch else values[None], self.description.radar)
+        levels = units.as_levels(values if is_batch else values[None], self.description.radar)
         return levels, is_batch
 
     def translate(self, levels: np.ndarray, keys: Array, *, method: Method) -> np.ndarray:
-        """Translates a batch, continued by reflection to a size that the network takes.
+        """Translates a batch: images no larger than a tile at once, continued by reflection to a size that the network
+        takes; larger ones tile by tile.
 
         Args:
           levels: [batch, height, width, bands] uint8, from ``levels``.
@@ -97,6 +117,10 @@ class ImageTranslator:
           [batch, height, width, 3] uint8.
         """
         height, width = levels.shape[1:3]
+        tiling = self.scenes.tiling(SceneSettings())
+        if max(height, width) > tiling.tile:
+            images = zip(levels, keys, strict=True)
+            return np.stack([self.scenes.image(image, key, method=method, tiling=tiling) for image, key in images])
         margins = ((0, 0), (0, -height % self._multiple), (0, -width % self._multiple), (0, 0))
         padded = np.pad(to_float(levels), margins, mode="reflect")
         if method not in self._compiled:
@@ -122,34 +146,3 @@ def load(path: str | os.PathLike[str], *, stage: str | None = None) -> ImageTran
         return ImageTranslator(export.load(source, stage=stage))
     flags = {**dict.fromkeys(settings.DEFAULTS), "discriminator": None, "stage": stage}
     return ImageTranslator(exports.read(files, flags=flags)[0])
-
-
-def as_levels(values: np.ma.MaskedArray, radar: ImageFormat) -> np.ndarray:
-    """Values of radar files as a prepared dataset stores them.
-
-    Args:
-      values: [..., bands], real numbers.
-      radar: what the network was trained on.
-
-    Returns:
-      The same shape, uint8.
-
-    Raises:
-      ValueError: for values of another type than the files of ``radar`` have.
-    """
-    is_scaled = values.dtype == np.uint8 and (radar.limits is None or radar.dtype != "uint8")
-    if is_scaled:
-        return np.ma.filled(values, radar.masked_value)
-    if radar.limits is None:
-        raise ValueError(
-            f"The radar image has {values.dtype} values; expected 8-bit grey levels, scaled as the network's "
-            "training data were."
-        )
-    if values.dtype.kind not in "uif":
-        raise ValueError(f"The radar image has {values.dtype} values; expected real numbers ({radar.quantity}).")
-    missing = np.ma.getmaskarray(values)
-    if radar.nodata is not None:
-        missing = missing | (np.ma.getdata(values) == radar.nodata)
-    floats = np.ma.getdata(values).astype(np.result_type(values.dtype, np.float32))
-    floats[missing] = np.nan
-    return to_levels(floats, scale=radar.scale, limits=radar.limits, masked_value=radar.masked_value)

@@ -23,10 +23,19 @@ ROWS: dict[str, tuple[str, ...]] = {
     "interop": ("types", "paths", "translator", "description", "export"),
     "evaluation": ("types", "paths", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
     "report": ("types", "paths", "data.scaling", "metrics", "evaluation"),
-    "scene": ("types", "paths", "data.scaling", "translator", "description", "export", "tfds_builders.imagery"),
+    "scene": (
+        "types",
+        "paths",
+        "data.scaling",
+        "translator",
+        "description",
+        "export",
+        "__version__",
+        "tfds_builders.imagery",
+    ),
 }
 ROWS["run"] = (*ROWS, "tfds_builders")
-ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop")
+ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop", "scene")
 ROWS["cli"] = ("__version__", "tfds_builders.interruption")
 COMMANDS = (*(name for name in ROWS if name not in ("models", "stages", "metrics")), "tfds_builders.interruption")
 ROWS |= dict.fromkeys(("main", "translate", "convert"), COMMANDS)

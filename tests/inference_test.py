@@ -14,8 +14,9 @@ from sar2opt_jax import export, inference
 from sar2opt_jax.description import Dataset, Description, ImageFormat, ScheduleSettings, UNetSettings
 from sar2opt_jax.diffusion.schedule import make_schedule
 from sar2opt_jax.export import Export
-from sar2opt_jax.inference import ImageTranslator, as_levels
+from sar2opt_jax.inference import ImageTranslator
 from sar2opt_jax.models.init import init_params
+from sar2opt_jax.scene.units import as_levels
 from sar2opt_jax.translator import Translator
 from sar2opt_jax.types import make_key
 from tfds_builders import pairs
@@ -39,7 +40,7 @@ def shows_the_noise(params, x_t, t, sar):
 
 def translator(network=shows_the_radar, *, radar=GREY, student=True):
     trained = SimpleNamespace(
-        description=SimpleNamespace(radar=radar),
+        description=SimpleNamespace(radar=radar, image_size=64),
         translator=Translator(
             model=network,
             schedule=make_schedule("cosine", num_steps=100),

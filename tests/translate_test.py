@@ -40,7 +40,7 @@ def model(
     schedule = make_schedule("cosine", num_steps=100)
     translator = Translator(model=network, schedule=schedule, prediction="x_0", solver_steps=50 if student else None)
     trained = SimpleNamespace(
-        description=SimpleNamespace(radar=radar),
+        description=SimpleNamespace(radar=radar, image_size=64),
         translator=translator,
         params={"gain": np.float32(1)},
         size_multiple=MULTIPLE,
@@ -156,7 +156,7 @@ def test_the_input_is_never_overwritten(monkeypatch, tmp_path):
         ("absent.png", "out.png", "absent.png does not exist"),
         ("empty", "out", "empty is a folder without PNG, JPEG or TIFF files"),
         ("in", "in/a.png", "is a folder, so --output must be one too"),
-        ("in/a.png", "out.tif", "must end in .png"),
+        ("in/a.png", "out.jpg", "must end in .png or .tif"),
     ],
 )
 def test_paths_that_do_not_fit_are_refused(monkeypatch, tmp_path, source, target, message):

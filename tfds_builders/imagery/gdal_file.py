@@ -8,6 +8,7 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
+from rasterio.windows import Window
 
 from tfds_builders.imagery import formats
 from tfds_builders.imagery.georeference import ORIENTATIONS, Georeference, from_control_points, north_up, turned
@@ -45,16 +46,26 @@ def opened_by_gdal(path: Path, kind: formats.Format) -> Iterator[rasterio.Datase
 class GdalFile:
     """A TIFF file, or a PNG file of 16 bits."""
 
-    def __init__(self, path: Path, image: rasterio.DatasetReader, kind: formats.Format, png: formats.Png | None):
+    def __init__(self, path: Path | None, image: rasterio.DatasetReader, kind: str, png: formats.Png | None):
+        """Reads the header.
+
+        Args:
+            path: of a TIFF file on this machine, whose orientation GDAL does not tell; None for all others.
+            image: the file.
+            kind: its format.
+            png: what the chunks of a PNG file say.
+
+        Raises:
+            ValueError: it is no image that can be used, and why.
+        """
         structure = image.tags(ns="IMAGE_STRUCTURE")
         _check_structure(image, structure)
         self._image = image
         self._transparent = () if png is None or len(png.transparent) == 1 else png.transparent
-        if png is None:
+        orientation = 1 if png is None else png.orientation
+        if png is None and path is not None:
             with path.open("rb") as file:
                 orientation = formats.tiff_orientation(file)
-        else:
-            orientation = png.orientation
         place = _georeference(image)
         # Maps go by the georeference, and so do GDAL and all that is built on it.
         turn = ORIENTATIONS[orientation] if place is None else north_up(place)
@@ -78,28 +89,40 @@ class GdalFile:
             georeference=place,
         )
 
-    def decoded(self, bands: Sequence[int] | None = None) -> Raster:
+    def decoded(self, bands: Sequence[int] | None = None, *, rows: tuple[int, int] | None = None) -> Raster:
         """See ``Opened``."""
-        chosen = numbers(self.header, bands)
-        values = np.moveaxis(self._image.read(chosen), 0, -1)
-        mask = np.stack([self._empty(number) for number in chosen], axis=-1)
+        chosen, window = numbers(self.header, bands), self._window(rows)
+        values = np.moveaxis(self._image.read(chosen, window=window), 0, -1)
+        mask = np.stack([self._empty(number, window) for number in chosen], axis=-1)
         if values.dtype.kind == "f":
             mask |= ~np.isfinite(values)
         if self._transparent:
-            data = np.moveaxis(self._image.read([band.number for band in self.header.bands]), 0, -1)
+            data = np.moveaxis(self._image.read([band.number for band in self.header.bands], window=window), 0, -1)
             mask |= (data == np.array(self._transparent)).all(axis=-1, keepdims=True)
         if (alpha := self.header.alpha) is not None:
             opaque = np.iinfo(self.header.dtype).max if values.dtype.kind in "ui" else 1
-            mask |= transparent(self._image.read(alpha), band=alpha, opaque=opaque)[..., None]
+            mask |= transparent(self._image.read(alpha, window=window), band=alpha, opaque=opaque)[..., None]
         if self.header.white_is_zero:
             values = np.iinfo(np.uint8).max - values
         return upright(self.header, values, mask)
 
-    def _empty(self, number: int) -> np.ndarray:
+    def _empty(self, number: int, window: Window) -> np.ndarray:
         flags = self._image.mask_flag_enums[number - 1]
         if MaskFlags.all_valid in flags or MaskFlags.alpha in flags:
-            return np.zeros(self._image.shape, bool)
-        return self._image.read_masks(number) == 0
+            return np.zeros((int(window.height), int(window.width)), bool)
+        return self._image.read_masks(number, window=window) == 0
+
+    def _window(self, rows: tuple[int, int] | None) -> Window:
+        """Some rows of the upright image as a window of the stored one."""
+        height, width = self._image.shape
+        if rows is None:
+            return Window(0, 0, width, height)  # pyright: ignore[reportCallIssue]: attrs, whose fields it does not see
+        (start, stop), turn = rows, self.header.turn
+        if turn.flip_rows:
+            start, stop = self.header.height - stop, self.header.height - start
+        if turn.transpose:
+            return Window(start, 0, stop - start, height)  # pyright: ignore[reportCallIssue]
+        return Window(0, start, width, stop - start)  # pyright: ignore[reportCallIssue]
 
 
 def _check_structure(image: rasterio.DatasetReader, structure: dict[str, str]) -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 
-from tfds_builders.imagery.formats import Format
 from tfds_builders.imagery.georeference import UPRIGHT, Georeference, Turn
 
 COLOURS = ("red", "green", "blue")
@@ -49,7 +48,7 @@ class Header:
     """An image, turned upright: as a viewer, or a map with north at the top, shows it.
 
     Attributes:
-        format: of the file.
+        format: of the file: ``png``, ``jpeg``, ``tiff``, or GDAL's name of another.
         height, width: in pixels.
         dtype: NumPy's name of the data type.
         bands: those that hold data, in the file's order; transparency is none of them.
@@ -62,7 +61,7 @@ class Header:
         georeference: of the upright image, where the file has one.
     """
 
-    format: Format
+    format: str
     height: int
     width: int
     dtype: str

@@ -33,8 +33,9 @@ class Opened(Protocol):
         """What the file says of itself."""
         ...
 
-    def decoded(self, bands: Sequence[int] | None = None) -> Raster:
-        """Decodes some bands by their numbers in the file, or all that hold data."""
+    def decoded(self, bands: Sequence[int] | None = None, *, rows: tuple[int, int] | None = None) -> Raster:
+        """Decodes some bands by their numbers in the file, or all that hold data; of some rows of the upright image,
+        from the first to before the second, or all."""
         ...
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
+import rasterio.enums
+import rasterio.vrt
 from PIL import Image
 from rasterio._err import CPLE_BaseError  # GDAL's own errors, which are public nowhere
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -77,3 +79,62 @@ def opened(path: Path) -> Iterator[Opened]:
         else:
             with Image.open(path, formats=[kind.upper()]) as image:
                 yield PillowFile(path, image, kind, png)
+
+
+@contextmanager
+def opened_scene(address: str, *, size: tuple[int, int] | None = None) -> Iterator[GdalFile]:
+    """Any raster that GDAL opens, by path or address (``https://``, ``s3://``, ``/vsi...``); nothing is decoded yet.
+
+    Args:
+        address: of the file.
+        size: height and width that it is resampled to, of the same extent; None leaves it as it is. It needs a CRS.
+
+    Raises:
+        UNREADABLE: as for ``header``; also for a file of several rasters, which are named.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with _opened_by_any_driver(address) as image:
+            if image.subdatasets:
+                names = "; ".join(image.subdatasets[:8])
+                raise ValueError(f"it holds {len(image.subdatasets)} rasters, name one of them: {names}")
+            is_local_tiff = image.driver in ("GTiff", "COG") and Path(address).is_file()
+            path = Path(address) if is_local_tiff else None
+            if size is None:
+                yield GdalFile(path, image, image.driver, None)
+                return
+            with _resampled(image, size) as resampled:
+                yield GdalFile(path, resampled, image.driver, None)
+
+
+@contextmanager
+def _opened_by_any_driver(address: str) -> Iterator[rasterio.DatasetReader]:
+    try:
+        image = rasterio.open(address)
+    except RasterioError as error:
+        raise OSError(f"{error.__cause__ or error}") from None
+    with image:
+        yield image
+
+
+def _resampled(image: rasterio.DatasetReader, size: tuple[int, int]) -> rasterio.vrt.WarpedVRT:
+    height, width = size
+    scale = rasterio.Affine.scale(image.width / width, image.height / height)
+    shrinks = height * width < image.height * image.width
+    method = rasterio.enums.Resampling.average if shrinks else rasterio.enums.Resampling.cubic
+    # Missing pixels take no part in the means: as nodata where there is such a value, else by transparency.
+    if image.nodata is not None:
+        missing = {"nodata": image.nodata}
+    elif image.dtypes[0].startswith("float"):
+        missing = {"src_nodata": float("nan"), "nodata": float("nan")}
+    else:
+        missing = {"add_alpha": rasterio.enums.ColorInterp.alpha not in image.colorinterp}
+    return rasterio.vrt.WarpedVRT(
+        image,
+        crs=image.crs,
+        transform=image.transform * scale,
+        height=height,
+        width=width,
+        resampling=method,
+        **missing,
+    )

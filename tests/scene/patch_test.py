@@ -6,7 +6,7 @@ import rasterio
 from PIL import Image, PngImagePlugin
 
 from sar2opt_jax.description import ImageFormat
-from sar2opt_jax.scene import raster
+from sar2opt_jax.scene import patch
 
 GREY = ImageFormat(bands=("VV",))
 VV_VH = ImageFormat(bands=("VV", "VH"), quantity="dB", limits=((-25.0, 0.0), (-32.5, 0.0)), dtype="float32")
@@ -37,23 +37,23 @@ def test_grey_stored_in_another_mode_is_read_as_grey(tmp_path, mode):
     sar = random_sar(5, 6)
     path = tmp_path / "sar.png"
     Image.fromarray(sar).convert(mode).save(path)
-    np.testing.assert_array_equal(raster.read(path, GREY)[..., 0], sar)
+    np.testing.assert_array_equal(patch.read(path, GREY)[..., 0], sar)
 
 
 def test_transparent_images_are_refused(tmp_path):
     pixels = np.stack([random_sar(4, 4), np.full((4, 4), 128, np.uint8)], axis=-1)
     with pytest.raises(ValueError, match="transparent"):
-        raster.read(save(tmp_path / "alpha.png", pixels), GREY)
+        patch.read(save(tmp_path / "alpha.png", pixels), GREY)
     Image.fromarray(random_sar(4, 4) // 2).save(tmp_path / "key.png", transparency=int(random_sar(4, 4)[0, 0] // 2))
     with pytest.raises(ValueError, match="transparent"):
-        raster.read(tmp_path / "key.png", GREY)
+        patch.read(tmp_path / "key.png", GREY)
 
 
 def test_text_beside_the_pixels_does_no_harm(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", "anything")
     path = save(tmp_path / "sar.png", random_sar(4, 4), pnginfo=info)
-    assert raster.read(path, GREY).shape == (4, 4, 1)
+    assert patch.read(path, GREY).shape == (4, 4, 1)
 
 
 def values(dtype="float32", count=2):
@@ -63,13 +63,13 @@ def values(dtype="float32", count=2):
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 class TestTiff:
     def test_bands_keep_their_values_and_type(self, tmp_path):
-        found = raster.read(tiff(tmp_path / "a.tif", values()), VV_VH)
+        found = patch.read(tiff(tmp_path / "a.tif", values()), VV_VH)
         np.testing.assert_array_equal(found, np.moveaxis(values(), 0, -1))
         assert found.dtype == np.float32
 
     def test_bands_are_matched_by_name(self, tmp_path):
         path = tiff(tmp_path / "a.tif", values(count=3), names=("VH", "angle", "VV"))
-        np.testing.assert_array_equal(raster.read(path, VV_VH), np.moveaxis(values(count=3)[[2, 0]], 0, -1))
+        np.testing.assert_array_equal(patch.read(path, VV_VH), np.moveaxis(values(count=3)[[2, 0]], 0, -1))
 
     @pytest.mark.parametrize(
         ("count", "names", "message"),
@@ -81,26 +81,26 @@ class TestTiff:
     )
     def test_other_bands_are_refused(self, tmp_path, count, names, message):
         with pytest.raises(ValueError, match=message):
-            raster.read(tiff(tmp_path / "a.tif", values(count=count), names=names), VV_VH)
+            patch.read(tiff(tmp_path / "a.tif", values(count=count), names=names), VV_VH)
 
     def test_missing_pixels_are_masked(self, tmp_path):
         bands = values()
         bands[:, 0, 0] = -9999
-        found = raster.read(tiff(tmp_path / "a.tif", bands, nodata=-9999), VV_VH)
+        found = patch.read(tiff(tmp_path / "a.tif", bands, nodata=-9999), VV_VH)
         assert np.ma.getmaskarray(found)[0, 0].all() and np.ma.getmaskarray(found).sum() == 2
 
     def test_complex_values_are_refused_with_the_way_out(self, tmp_path):
         with pytest.raises(ValueError, match="complex"):
-            raster.read(tiff(tmp_path / "a.tif", values(count=2).astype(np.complex64)), VV_VH)
+            patch.read(tiff(tmp_path / "a.tif", values(count=2).astype(np.complex64)), VV_VH)
 
     def test_a_truncated_file_is_an_error_in_one_line(self, tmp_path):
         path = tiff(tmp_path / "a.tif", values())
         path.write_bytes(path.read_bytes()[:60])
         with pytest.raises(ValueError, match=r"."):
-            raster.read(path, VV_VH)
+            patch.read(path, VV_VH)
 
     def test_a_16_bit_png_is_read_in_full_depth(self, tmp_path):
         deep = np.arange(24, dtype=np.uint16).reshape(4, 6) * 1000
         Image.fromarray(deep).save(tmp_path / "a.png")
-        found = raster.read(tmp_path / "a.png", ImageFormat(bands=("VV",), dtype="uint16", limits=((0.0, 1000.0),)))
+        found = patch.read(tmp_path / "a.png", ImageFormat(bands=("VV",), dtype="uint16", limits=((0.0, 1000.0),)))
         np.testing.assert_array_equal(found[..., 0], deep)
