@@ -43,8 +43,7 @@ def choose(bands: "Sequence[imagery.Band]", radar: ImageFormat, *, given: Sequen
         return numbers
     if len(bands) != len(radar.bands):
         raise ValueError(f"it has {len(bands)} band(s) ({shown}); the network takes {len(radar.bands)}: {wanted}.")
-    are_named = all(band.description for band in bands) and not any(name.startswith("band ") for name in radar.bands)
-    if are_named:
+    if all(_is_name(band.description) for band in bands) and all(map(_is_name, radar.bands)):
         raise ValueError(f"it has the bands {shown}; the network takes {wanted}.")
     return [band.number for band in bands]
 
@@ -63,6 +62,11 @@ def beside(path: Path, radar: ImageFormat) -> list[Path] | None:
             found = [path.with_name(path.name[: match.start()] + name + path.name[match.end() :]) for name in names]
             return found if all(other.is_file() for other in found) else None
     return None
+
+
+def _is_name(text: str) -> bool:
+    """Whether it says more than a number: ``Band 1`` is what ENVI files and converted weights call a band."""
+    return bool(text) and not re.fullmatch(r"band[ _]?\d+", text, re.IGNORECASE)
 
 
 def _find(text: str, bands: "Sequence[imagery.Band]") -> int | None:

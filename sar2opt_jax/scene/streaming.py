@@ -58,7 +58,7 @@ class ReadAhead:
 
 
 class WriteBehind:
-    """Calls a function in a thread of its own, in order; after a call that failed no other is made, and the next one, or
+    """Calls a function in a thread of its own, in order; after a call that failed none is made, and the next one, or
     the end, raises its error.
 
     It is a context manager, which ends when all is written.

@@ -156,7 +156,7 @@ def test_missing_pixels_are_not_seen_and_tiles_without_others_are_skipped():
     monkeyed = net.denoise
     net.denoise = lambda tiles, step: (seen.append(step) or image for image in monkeyed(tiles, step=step))
     one = swept(scene, net)
-    assert len(seen) == 4 * 6 * 2  # Of the four columns of tiles two have values.
+    assert len(seen) == 3 * 6 * 4  # Of the four columns of tiles three have values; six rows, four steps.
     levels, _ = scene.read(0, 75)
     other = swept(ImageRadar(np.where(missing[..., None], 0, levels).astype(np.uint8), missing), net)
     np.testing.assert_array_equal(one[:, :, :20], other[:, :, :20])

@@ -121,7 +121,8 @@ def _opened_by_any_driver(address: str) -> Iterator[rasterio.DatasetReader]:
 
 def _resampled(image: rasterio.DatasetReader, size: tuple[int, int]) -> rasterio.vrt.WarpedVRT:
     height, width = size
-    scale = rasterio.Affine.scale(image.width / width, image.height / height)
+    a, b, c, d, e, f, *_ = image.transform
+    across, down = image.width / width, image.height / height
     shrinks = height * width < image.height * image.width
     method = rasterio.enums.Resampling.average if shrinks else rasterio.enums.Resampling.cubic
     # Missing pixels take no part in the means: as nodata where there is such a value, else by transparency.
@@ -134,7 +135,7 @@ def _resampled(image: rasterio.DatasetReader, size: tuple[int, int]) -> rasterio
     return rasterio.vrt.WarpedVRT(
         image,
         crs=image.crs,
-        transform=image.transform * scale,
+        transform=rasterio.Affine(a * across, b * down, c, d * across, e * down, f),
         height=height,
         width=width,
         resampling=method,
