@@ -244,6 +244,7 @@ def test_bfloat16_is_taken_where_it_is_within_one_grey_level(monkeypatch, error,
     export.description.translator = lambda dtype: {"bfloat16": other}[dtype]
     translator = SceneTranslator(export)
     assert translator.network(translator.method(USUAL)[0], 16)._translator is export.translator  # On a CPU.
-    monkeypatch.setattr(TileNetwork, "is_on_cpu", property(lambda self: False, lambda self, value: None))
+    on_gpu = property(lambda self: False, lambda self, value: None)
+    monkeypatch.setattr(TileNetwork, "is_on_cpu", on_gpu, raising=False)
     network = SceneTranslator(export).network(translator.method(USUAL)[0], 16)
     assert (network._translator is other) == is_narrow
