@@ -4,18 +4,21 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
 from sar2opt_jax import export, paths
-from sar2opt_jax.data.scaling import to_float, to_levels, to_uint8
-from sar2opt_jax.description import Description, ImageFormat
+from sar2opt_jax.data.scaling import to_float, to_uint8
+from sar2opt_jax.description import Description
 from sar2opt_jax.export import Export
 from sar2opt_jax.interop import exports, folder, model_folder, pretrained, settings
+from sar2opt_jax.scene import labelled, units
+from sar2opt_jax.scene.translate import SceneSettings, SceneTranslator, TranslatedScene
 from sar2opt_jax.translator import Method
-from sar2opt_jax.types import Array, make_key
+from sar2opt_jax.types import Array, Params, make_key
 
 
 class ImageTranslator:
@@ -23,42 +26,66 @@ class ImageTranslator:
 
     Attributes:
       description: what the network is, and the units, bands and limits of its radar images.
+      scenes: translates whole scenes and images larger than a tile.
     """
 
     def __init__(self, trained: Export):
-        """Puts the parameters on the default device."""
+        """Puts no parameters on a device yet."""
         self.description: Description = trained.description
         self._multiple = trained.size_multiple
         self._translator = trained.translator
-        self._params = jax.device_put(trained.params)
+        self._trained = trained
         self._compiled: dict[Method, Callable[..., Array]] = {}
+        self.scenes = SceneTranslator(trained)
 
-    def __call__(
-        self, sar: npt.ArrayLike, *, steps: int | None = None, sampler: str | None = None, seed: int = 0
-    ) -> np.ndarray:
+    @functools.cached_property
+    def _params(self) -> Params:
+        """On the default device, from the first image on that is translated at once."""
+        return jax.device_put(self._trained.params)
+
+    def __call__(self, sar: Any, *, steps: int | None = None, sampler: str | None = None, seed: int = 0) -> Any:
         """Translates one radar image, or a batch of them.
 
         Args:
           sar: [height, width] for one band, [height, width, bands] or [batch, height, width, bands], of any size.
             Values are those of files: in ``description.radar.quantity``, such as dB; NaN or a mask where a pixel is
             missing. 8-bit values given to a network of other files are taken as already scaled to 0 .. 255.
+            Or an ``xarray.DataArray`` of one image, whose dimensions may come in any order.
           steps: network evaluations; None for what is usual: 4 for a student, 50 for a teacher, 1 for a generator.
           sampler: None for the usual one.
           seed: of the noise; another seed gives another plausible translation.
 
         Returns:
-          Optical images, [height, width, 3] or [batch, height, width, 3] uint8.
+          Optical images, [height, width, 3] or [batch, height, width, 3] uint8; for a ``DataArray`` one of the
+          dimensions band, rows and columns, with its coordinates.
 
         Raises:
           ValueError: for another number of axes or bands, values in another type than the network's files, or a
             method that the network does not have.
         """
+        if labelled.is_labelled(sar):
+            values = labelled.to_array(sar, self.description.radar.bands)
+            return labelled.like(sar, self(values, steps=steps, sampler=sampler, seed=seed))
         method = self.method(steps=steps, sampler=sampler)
         levels, is_batch = self.levels(sar)
         key = make_key(seed)
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(np.arange(len(levels)))
         optical = self.translate(levels, keys, method=method)
         return optical if is_batch else optical[0]
+
+    def scene(self, source: str | os.PathLike[str], target: str | os.PathLike[str], **settings: Any) -> TranslatedScene:
+        """Translates a georeferenced radar scene of any size to a cloud-optimised GeoTIFF.
+
+        Args:
+          source: path or address of any raster that GDAL opens.
+          target: the output, ``.tif`` or ``.tiff``.
+          **settings: those of ``SceneSettings``: ``steps``, ``sampler``, ``seed``, ``samples``, ``bands`` and more.
+
+        Raises:
+          OSError: where the scene cannot be read, or the output cannot be written.
+          ValueError: for settings or a scene that do not fit, and why.
+        """
+        return self.scenes(source, target, SceneSettings(**settings), quiet=True)
 
     def method(self, *, steps: int | None = None, sampler: str | None = None) -> Method:
         """How the network is sampled, what is not given being the usual; raises ValueError where it does not fit."""
@@ -83,11 +110,12 @@ class ImageTranslator:
                 f"these, with the bands {', '.join(bands)}."
             )
         is_batch = values.ndim == 4
-        levels = as_levels(values if is_batch else values[None], self.description.radar)
+        levels = units.as_levels(values if is_batch else values[None], self.description.radar)
         return levels, is_batch
 
     def translate(self, levels: np.ndarray, keys: Array, *, method: Method) -> np.ndarray:
-        """Translates a batch, continued by reflection to a size that the network takes.
+        """Translates a batch: images no larger than a tile at once, continued by reflection to a size that the network
+        takes; larger ones tile by tile.
 
         Args:
           levels: [batch, height, width, bands] uint8, from ``levels``.
@@ -98,6 +126,10 @@ class ImageTranslator:
           [batch, height, width, 3] uint8.
         """
         height, width = levels.shape[1:3]
+        tiling = self.scenes.tiling(SceneSettings())
+        if max(height, width) > tiling.tile:
+            images = zip(levels, keys, strict=True)
+            return np.stack([self.scenes.image(image, key, method=method, tiling=tiling) for image, key in images])
         margins = ((0, 0), (0, -height % self._multiple), (0, -width % self._multiple), (0, 0))
         padded = np.pad(to_float(levels), margins, mode="reflect")
         if method not in self._compiled:
@@ -145,34 +177,3 @@ def _load(source: Path, *, stage: str | None) -> Export:
     except FileNotFoundError as error:
         names = ", ".join(pretrained.shipped())
         raise FileNotFoundError(f"{error} Models that come with the package: {names}." if names else error) from None
-
-
-def as_levels(values: np.ma.MaskedArray, radar: ImageFormat) -> np.ndarray:
-    """Values of radar files as a prepared dataset stores them.
-
-    Args:
-      values: [..., bands], real numbers.
-      radar: what the network was trained on.
-
-    Returns:
-      The same shape, uint8.
-
-    Raises:
-      ValueError: for values of another type than the files of ``radar`` have.
-    """
-    is_scaled = values.dtype == np.uint8 and (radar.limits is None or radar.dtype != "uint8")
-    if is_scaled:
-        return np.ma.filled(values, radar.masked_value)
-    if radar.limits is None:
-        raise ValueError(
-            f"The radar image has {values.dtype} values; expected 8-bit grey levels, scaled as the network's "
-            "training data were."
-        )
-    if values.dtype.kind not in "uif":
-        raise ValueError(f"The radar image has {values.dtype} values; expected real numbers ({radar.quantity}).")
-    missing = np.ma.getmaskarray(values)
-    if radar.nodata is not None:
-        missing = missing | (np.ma.getdata(values) == radar.nodata)
-    floats = np.ma.getdata(values).astype(np.result_type(values.dtype, np.float32))
-    floats[missing] = np.nan
-    return to_levels(floats, scale=radar.scale, limits=radar.limits, masked_value=radar.masked_value)

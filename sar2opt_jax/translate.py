@@ -2,9 +2,12 @@
 
     sar2opt translate --model=runs/acd-simulated --input=SAR.png --output=OPTICAL.png
     sar2opt translate --model=runs/acd-simulated --input=SAR_FOLDER --output=OPTICAL_FOLDER --steps=8
+    sar2opt translate --model=runs/acd-simulated --input=SCENE.tif --output=OPTICAL.tif --steps=4
 
-Images are PNG, JPEG or GeoTIFF files of any size, with the bands and in the units of the model's training data, which
-its description states. Exit status 1: some images could not be translated; the last lines say which and why.
+What --output is called decides: .tif or .tiff is a scene, read by GDAL in any of its formats and written as a
+cloud-optimised GeoTIFF with the same coordinates (docs/scenes.md); .png and folders are images, PNG, JPEG or GeoTIFF
+files of any size, written as PNG. Both have the bands of the model's training data, which its description states.
+Exit status 1: some images could not be translated; the last lines say which and why.
 """
 
 import sys
@@ -20,14 +23,17 @@ from tqdm import tqdm
 from sar2opt_jax import inference, paths
 from sar2opt_jax.cli import start
 from sar2opt_jax.inference import ImageTranslator
-from sar2opt_jax.scene import raster
+from sar2opt_jax.scene import patch, units
+from sar2opt_jax.scene import translate as scene
 from sar2opt_jax.types import make_key
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A workdir, a stage's directory in it, one checkpoint, or a folder that diffusers wrote."
 )
-_INPUT = flags.DEFINE_string("input", None, "A PNG, JPEG or GeoTIFF file, or a folder of them.")
-_OUTPUT = flags.DEFINE_string("output", None, "Where the translation goes: a PNG file; a folder for a folder.")
+_INPUT = flags.DEFINE_string("input", None, "A PNG, JPEG or GeoTIFF file, a folder of them, or a scene.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Where the translation goes: a PNG file; a folder for a folder; a .tif file for a scene."
+)
 _STEPS = flags.DEFINE_integer(
     "steps", None, "Network evaluations; default 4 for a student, 50 for a teacher, 1 for a generator."
 )
@@ -35,6 +41,21 @@ _SAMPLER = flags.DEFINE_string(
     "sampler", None, "ddim (default), dpm_solver_pp or ddpm for a teacher, lcm for a student, direct for a generator."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; another seed gives another plausible translation.")
+_SAMPLES = flags.DEFINE_integer(
+    "samples", 1, "Of a scene: translations whose standard deviation is written to OUTPUT.uncertainty.tif; 1 is none."
+)
+_TILE = flags.DEFINE_integer("tile", None, "Of a scene: side of a tile in pixels; default that of the training images.")
+_OVERLAP = flags.DEFINE_integer("overlap", None, "Of a scene: pixels that tiles share; default a quarter of a tile.")
+_BANDS = flags.DEFINE_list(
+    "bands", None, "Of a scene: names or numbers of the file's bands in the model's order; default by their names."
+)
+_UNITS = flags.DEFINE_enum(
+    "units", None, units.UNITS, "Of a scene: what its values are; default what the file and its values say."
+)
+_RESAMPLE = flags.DEFINE_bool(
+    "resample", False, "Of a scene: resamples it to the ground sampling distance of the training data."
+)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Of a scene: replaces an existing output.")
 _STAGE = flags.DEFINE_string(
     "stage", None, "teacher, distill, adversarial, pix2pix or cyclegan; default the last one of the workdir."
 )
@@ -49,6 +70,9 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # Orbax logs a dozen lines a checkpoint.
     model, source, target = (str(flag.value) for flag in (_MODEL, _INPUT, _OUTPUT))  # Required: none is None.
+    if Path(target).suffix.lower() in scene.SUFFIXES:
+        _translate_scene(model, source, target)
+        return
     try:
         planned, skipped = plan(paths.local_path(source, "--input"), paths.local_path(target, "--output"))
         failed = translate(
@@ -69,6 +93,31 @@ def main(argv: list[str]) -> None:
         sys.exit("\n".join([f"{len(failed)} could not be translated:", *lines]))
 
 
+def _translate_scene(model: str, source: str, target: str) -> None:
+    """A scene to a cloud-optimised GeoTIFF; what is worth to know of it is said beforehand."""
+    settings = scene.SceneSettings(
+        steps=_STEPS.value,
+        sampler=_SAMPLER.value,
+        seed=_SEED.value,
+        samples=_SAMPLES.value,
+        tile=_TILE.value,
+        overlap=_OVERLAP.value,
+        bands=None if _BANDS.value is None else tuple(_BANDS.value),
+        unit=_UNITS.value,
+        resample=_RESAMPLE.value,
+        overwrite=_OVERWRITE.value,
+    )
+    try:
+        scene.check_paths(source, paths.local_path(target, "--output"), overwrite=settings.overwrite)
+        done = inference.load(model, stage=_STAGE.value).scenes(source, target, settings, say=tqdm.write)
+    except FAILURES as error:
+        sys.exit(f"{source} was not translated: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+    megapixels = done.height * done.width / 1e6
+    print(f"Translated {done.height} x {done.width} pixels ({megapixels:.3g} MP) in {done.seconds:.0f} s to {target}.")
+    if done.uncertainty is not None:
+        print(f"Their standard deviation over {settings.samples} samples is in {done.uncertainty}.")
+
+
 def plan(source: Path, target: Path) -> tuple[dict[Path, Path], list[Path]]:
     """Which files are read and where each translation goes; and what in a folder is skipped, hidden files aside.
 
@@ -81,7 +130,7 @@ def plan(source: Path, target: Path) -> tuple[dict[Path, Path], list[Path]]:
     skipped: list[Path] = []
     if source.is_dir():
         shown = sorted(path for path in source.iterdir() if not path.name.startswith("."))
-        files = [path for path in shown if path.is_file() and path.suffix.lower() in raster.SUFFIXES]
+        files = [path for path in shown if path.is_file() and path.suffix.lower() in patch.SUFFIXES]
         skipped = [path for path in shown if path not in files]
         if not files:
             raise FileNotFoundError(f"--input {source} is a folder without PNG, JPEG or TIFF files.")
@@ -91,7 +140,10 @@ def plan(source: Path, target: Path) -> tuple[dict[Path, Path], list[Path]]:
     else:
         planned = {source: target / _png_name(source) if target.is_dir() else target}
         if planned[source].suffix.lower() != ".png":
-            raise ValueError(f"Translations are PNG files; --output {planned[source]} must end in .png.")
+            raise ValueError(
+                f"Translations are PNG files, or GeoTIFF files of scenes; --output {planned[source]} must end in .png "
+                "or .tif."
+            )
     sources: dict[Path, Path] = {}
     for path, output in planned.items():
         if output.exists() and output.samefile(path):
@@ -130,8 +182,8 @@ def translate(
         try:
             # The noise depends on the file's name, not on its position in the folder.
             key = jax.random.fold_in(root, zlib.crc32(source.name.encode()))
-            levels, _ = translator.levels(raster.read(source, translator.description.radar))
-            raster.write(target, translator.translate(levels, key[None], method=method)[0])
+            levels, _ = translator.levels(patch.read(source, translator.description.radar))
+            patch.write(target, translator.translate(levels, key[None], method=method)[0])
         except FAILURES as error:
             failed[source] = (str(error).strip() or type(error).__name__).splitlines()[0]
     return failed
@@ -144,7 +196,8 @@ def _png_name(path: Path) -> str:
 def run() -> None:
     """The entry point, of ``sar2opt translate``."""
     required = ("model", "input", "output")
-    shown = (*required, "steps", "sampler", "seed", "stage")
+    of_scenes = ("samples", "tile", "overlap", "bands", "units", "resample", "overwrite")
+    shown = (*required, "steps", "sampler", "seed", "stage", *of_scenes)
     start.run(main, start.Command(module="sar2opt_jax.translate", text=__doc__ or "", shown=shown, required=required))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from sar2opt_jax.diffusion import samplers, times
 from sar2opt_jax.diffusion.consistency import consistency_function
 from sar2opt_jax.diffusion.schedule import Schedule
-from sar2opt_jax.types import Array, Model, Params, as_prng_keys, check_known, look_up
+from sar2opt_jax.types import Array, Denoiser, Model, Noise, Params, Sampler, as_prng_keys, check_known, look_up
 
 
 class Kind(NamedTuple):
@@ -146,25 +146,67 @@ class Translator:
         Returns:
           [batch, height, width, 3], optical images in [-1, 1] up to the sampler's overshoot.
         """
-        timesteps = self.timesteps(method)
-        if self.is_generator:
-            return generate(self.model, params, sar)
-        # Teachers are sampled with clipping; the consistency function is used as it was distilled, without.
-        denoise = self.schedule.denoiser(
-            lambda x_t, t: self.model(params, x_t, t, sar), prediction=self.prediction, clip=not self.is_student
-        )
-        if self.is_student:
-            denoise = consistency_function(denoise, sigma_data=self.sigma_data)
         shape = (*sar.shape[1:3], 3)
         start_rngs, step_rngs = jax.vmap(jax.random.split, out_axes=1)(as_prng_keys(rngs))
         x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape, jnp.float32))(start_rngs)
         noise = samplers.gaussian_noise(step_rngs, shape)
-        sampler = samplers.SAMPLERS[method.sampler]
+        denoise, sampler = self.denoiser(params, sar), self.sampler(method)
+        return sampler(denoise, x_T, noise, schedule=self.schedule, timesteps=self.timesteps(method))
+
+    def denoiser(self, params: Params, sar: Array) -> Denoiser:
+        """What a sampler sees of the network with given parameters and condition.
+
+        Teachers are sampled with clipping; the consistency function is used as it was distilled, without. A generator
+        sees neither image nor time.
+        """
+        if self.is_generator:
+            return lambda x_t, t: generate(self.model, params, sar)
+        denoise = self.schedule.denoiser(
+            lambda x_t, t: self.model(params, x_t, t, sar), prediction=self.prediction, clip=not self.is_student
+        )
+        return consistency_function(denoise, sigma_data=self.sigma_data) if self.is_student else denoise
+
+    def sampler(self, method: Method) -> Sampler:
+        """The sampler of ``method``, with its eta or gamma."""
+        if self.is_generator:
+            return _direct
         if method.sampler == "ddim":
-            sampler = functools.partial(samplers.ddim, eta=method.eta)
+            return functools.partial(samplers.ddim, eta=method.eta)
         if method.sampler == "lcm":
-            sampler = functools.partial(samplers.lcm, gamma=method.gamma)
-        return sampler(denoise, x_T, noise, schedule=self.schedule, timesteps=timesteps)
+            return functools.partial(samplers.lcm, gamma=method.gamma)
+        return samplers.SAMPLERS[method.sampler]
+
+    def advance(
+        self, x_t: Array, x_0: Array, noise: Array, *, x_0_before: Array | None, method: Method, step: int
+    ) -> Array:
+        """One step of the sampler, for an estimate of x_0 that is known: what ``__call__`` does after ``denoise``.
+
+        All arithmetic of a sampler but that of ``denoise`` is pixel by pixel, so parts of an image can be advanced
+        one by one.
+
+        Args:
+          x_t: [batch, height, width, 3], where the step starts.
+          x_0: the estimate at ``x_t``.
+          noise: of this step, shaped like ``x_t``.
+          x_0_before: the estimate of the step before, which ``dpm_solver_pp`` extrapolates from; None at step 0.
+          method: how to sample.
+          step: its number, from 0.
+
+        Returns:
+          x at the time of the next step, shaped like ``x_t``; after the last one, the image.
+        """
+        t, t_next = self.timesteps(method)
+        if method.sampler == "dpm_solver_pp" and x_0_before is not None:
+            weight = samplers.second_order_weights(self.schedule, (t, t_next))[step]
+            x_0 = x_0 + jnp.float32(weight) * (x_0 - x_0_before)
+        one = t[step : step + 1], t_next[step : step + 1]
+        return self.sampler(method)(lambda x, t: x_0, x_t, lambda i: noise, schedule=self.schedule, timesteps=one)
+
+
+def _direct(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: times.Timesteps) -> Array:
+    """One evaluation that is the image: of a generator, which sees no noise."""
+    del noise, schedule
+    return denoise(x_T, jnp.full(x_T.shape[:1], timesteps[0][0], jnp.int32))
 
 
 def generate(model: Model, params: Params, condition: Array, *, channels: int = 3) -> Array:

@@ -15,6 +15,7 @@ import sar2opt_jax
 from sar2opt_jax import deploy, inference
 from sar2opt_jax.description import ImageFormat
 from sar2opt_jax.interop import standalone
+from sar2opt_jax.scene import units
 
 REFERENCE = Path(__file__).parent / "interop" / "reference"
 ALONE = """
@@ -91,7 +92,7 @@ def test_script_scales_as_the_package_does(scale, limits, nodata):
     )
     plain = json.loads(json.dumps(vars(radar)))
     np.testing.assert_array_equal(
-        standalone.as_levels(values, plain), inference.as_levels(np.ma.asarray(values), radar)
+        standalone.as_levels(values, plain), units.as_levels(np.ma.asarray(values), radar)
     )
 
 

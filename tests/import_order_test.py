@@ -24,10 +24,19 @@ ROWS: dict[str, tuple[str, ...]] = {
     "evaluation": ("types", "paths", "data.scaling", "translator", "description", "metrics", "engine.parallel"),
     "report": ("types", "paths", "data.scaling", "metrics", "evaluation"),
     "planner": ("types", "paths", "__version__"),
-    "scene": ("types", "paths", "data.scaling", "translator", "description", "export", "tfds_builders.imagery"),
+    "scene": (
+        "types",
+        "paths",
+        "data.scaling",
+        "translator",
+        "description",
+        "export",
+        "__version__",
+        "tfds_builders.imagery",
+    ),
 }
 ROWS["run"] = (*ROWS, "tfds_builders")
-ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop")
+ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop", "scene")
 ROWS["cli"] = ("__version__", "tfds_builders.interruption")
 COMMANDS = (*(name for name in ROWS if name not in ("models", "stages", "metrics")), "tfds_builders.interruption")
 ROWS |= dict.fromkeys(("main", "plan", "translate", "convert", "deploy"), COMMANDS)

@@ -91,17 +91,11 @@ def dpm_solver_pp(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Sche
     The first and the last step are of first order: at the last one lambda is infinite, and few steps need it.
     """
     del noise  # Deterministic.
-    # Zero terminal SNR has no logarithm. Other small values stay as they are: the cosine's last one is 2.4e-9.
-    alphas_bar = np.where(schedule.alphas_bar == 0, 2.0**-24, schedule.alphas_bar)
+    alphas_bar = _with_logarithm(schedule)
     alphas = jnp.asarray(np.append(np.sqrt(alphas_bar), 1.0), jnp.float32)
     sigmas = jnp.asarray(np.append(np.sqrt(1 - alphas_bar), 0.0), jnp.float32)
-    half_log_snr = np.append(0.5 * np.log(alphas_bar / (1 - alphas_bar)), np.inf)
     t, t_next = (np.asarray(times) for times in timesteps)
-    h = half_log_snr[t_next] - half_log_snr[t]
-    # Extrapolation weight 1 / (2 r), r = h_{i-1} / h_i; 0 makes a step first order.
-    weight = np.zeros(len(t))
-    second = np.isfinite(h[1:])
-    weight[1:][second] = h[1:][second] / (2 * h[:-1][second])
+    h, weight = _half_log_snr_steps(alphas_bar, timesteps)
     decay = jnp.asarray(np.expm1(-h), jnp.float32)
 
     def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
@@ -116,6 +110,11 @@ def dpm_solver_pp(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Sche
     inputs = (jnp.asarray(t), jnp.asarray(t_next), decay, jnp.asarray(weight, jnp.float32))
     (x, _), _ = jax.lax.scan(step, (x_T, jnp.zeros_like(x_T)), inputs)
     return x
+
+
+def second_order_weights(schedule: Schedule, timesteps: Timesteps) -> np.ndarray:
+    """How far ``dpm_solver_pp`` extrapolates x_0 beyond that of the step before, [num_steps]; 0 is first order."""
+    return _half_log_snr_steps(_with_logarithm(schedule), timesteps)[1]
 
 
 def lcm(
@@ -165,6 +164,23 @@ SAMPLERS: dict[str, Sampler] = {
     "dpm_solver_pp": dpm_solver_pp,
     "lcm": lcm,
 }
+
+
+def _with_logarithm(schedule: Schedule) -> np.ndarray:
+    """alpha_bar without the zero of zero terminal SNR; other small values stay: the cosine's last one is 2.4e-9."""
+    return np.where(schedule.alphas_bar == 0, 2.0**-24, schedule.alphas_bar)
+
+
+def _half_log_snr_steps(alphas_bar: np.ndarray, timesteps: Timesteps) -> tuple[np.ndarray, np.ndarray]:
+    """The steps h in lambda, half the logarithm of the signal-to-noise ratio, and the weights 1 / (2 r), r = h' / h
+    with the h' of the step before; 0 at the first and the last step, which are of first order."""
+    half_log_snr = np.append(0.5 * np.log(alphas_bar / (1 - alphas_bar)), np.inf)
+    t, t_next = (np.asarray(times) for times in timesteps)
+    h = half_log_snr[t_next] - half_log_snr[t]
+    weight = np.zeros(len(t))
+    second = np.isfinite(h[1:])
+    weight[1:][second] = h[1:][second] / (2 * h[:-1][second])
+    return h, weight
 
 
 def _spread(t: Array, x_t: Array) -> Array:
