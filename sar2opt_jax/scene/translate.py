@@ -184,17 +184,21 @@ class SceneTranslator:
         tile = settings.tile or -(-self._trained.description.image_size // multiple) * multiple
         return Tiling(tile=tile, overlap=tile // OVERLAP if settings.overlap is None else settings.overlap)
 
-    def identity(self, source: str | os.PathLike[str], settings: SceneSettings) -> dict[str, Any]:
-        """All that an output depends on, plain JSON."""
+    @property
+    def model(self) -> dict[str, str]:
+        """What tells the network from others: the fingerprint of its description, and the digest of its parameters."""
         if self._digest is None:
             self._digest = parameters_digest(self._trained.params)
+        return {"model": self._trained.description.fingerprint, "parameters": self._digest}
+
+    def identity(self, source: str | os.PathLike[str], settings: SceneSettings) -> dict[str, Any]:
+        """All that an output depends on, plain JSON."""
         shaped = {**dataclasses.asdict(settings), **dataclasses.asdict(self.method(settings)[0])}
         shaped |= dataclasses.asdict(self.tiling(settings))
         for name in ("steps", "overwrite"):  # The number of steps is that of the method.
             del shaped[name]
         return {
-            "model": self._trained.description.fingerprint,
-            "parameters": self._digest,
+            **self.model,
             "version": __version__,
             "input": _input(os.fspath(source)),
             **{name: list(value) if isinstance(value, tuple) else value for name, value in shaped.items()},
