@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ class Journal:
             self._lines = {record["output"]: record for record in read(path)}
             self._compact()
             # Not buffered: one call of the system appends a line.
-            self._file = self._stack.enter_context(open(path, "ab", buffering=0))
+            self._file = self._stack.enter_context(path.open("ab", buffering=0))
             self._stack = self._stack.pop_all()
 
     def __enter__(self) -> "Journal":

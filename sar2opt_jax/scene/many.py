@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -46,7 +46,8 @@ class Translates(Protocol):
         ...
 
 
-class Task(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Task:
     """A scene with its output and settings."""
 
     scene: SceneInput
@@ -162,16 +163,14 @@ def translated(
 
 
 def _translated(task: Task, translator: Translates, *, quiet: bool) -> SceneRecord:
-    scene, output, settings = task
+    scene, output, settings = task.scene, task.output, task.settings
     source = scene.source if len(scene.source) > 1 else scene.source[0]
     model = translator.model["model"]
     if translator.is_current(source, output, settings):
         return _record(task, "current", model=model)
     if output.exists() and not settings.overwrite and cog.identity_of(output) is None:
         raise FileExistsError(f"{output} exists and is no translation; --overwrite replaces it.")
-    done = translator(
-        source, output, dataclasses.replace(settings, overwrite=True), quiet=quiet, say=lambda note: None
-    )
+    done = translator(source, output, dataclasses.replace(settings, overwrite=True), quiet=quiet, say=lambda note: None)
     return _record(
         task,
         "done",

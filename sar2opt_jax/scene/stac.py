@@ -103,7 +103,9 @@ def radar_files(item: Mapping[str, Any], wanted: Sequence[str], *, folder: Path)
 def _files(chosen: Sequence[Asset], wanted: Sequence[str]) -> Files:
     if len({asset.key for asset in chosen}) > 1:
         if odd := next((asset for asset in chosen if len(asset.bands) > 1), None):
-            raise ValueError(f"asset {odd.key!r} holds {', '.join(odd.bands)}; expected {', '.join(wanted)} in one file.")
+            raise ValueError(
+                f"asset {odd.key!r} holds {', '.join(odd.bands)}; expected {', '.join(wanted)} in one file."
+            )
         return Files(tuple(asset.href for asset in chosen), None)
     [asset] = {*chosen}
     if len(asset.bands) == 1 and len(wanted) == 1:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sar2opt_jax import __version__, paths
 from sar2opt_jax.data.scaling import to_uint8
-from sar2opt_jax.description import digest
+from sar2opt_jax.description import ImageFormat, digest
 from sar2opt_jax.export import Export, parameters_digest
 from sar2opt_jax.scene import cog, raster, sweep
 from sar2opt_jax.scene.network import Tile, TileNetwork
@@ -183,6 +183,11 @@ class SceneTranslator:
             raise ValueError(f"--tile={settings.tile} must be a multiple of {multiple} for this network.")
         tile = settings.tile or -(-self._trained.description.image_size // multiple) * multiple
         return Tiling(tile=tile, overlap=tile // OVERLAP if settings.overlap is None else settings.overlap)
+
+    @property
+    def radar(self) -> ImageFormat:
+        """The network's radar images."""
+        return self._trained.description.radar
 
     @property
     def model(self) -> dict[str, str]:
