@@ -14,7 +14,7 @@ from sar2opt_jax.data.scaling import to_float, to_uint8
 from sar2opt_jax.description import Description
 from sar2opt_jax.export import Export
 from sar2opt_jax.interop import exports, folder, settings
-from sar2opt_jax.scene import units
+from sar2opt_jax.scene import labelled, units
 from sar2opt_jax.scene.translate import SceneSettings, SceneTranslator, TranslatedScene
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Array, make_key
@@ -37,26 +37,29 @@ class ImageTranslator:
         self._compiled: dict[Method, Callable[..., Array]] = {}
         self.scenes = SceneTranslator(trained)
 
-    def __call__(
-        self, sar: npt.ArrayLike, *, steps: int | None = None, sampler: str | None = None, seed: int = 0
-    ) -> np.ndarray:
+    def __call__(self, sar: Any, *, steps: int | None = None, sampler: str | None = None, seed: int = 0) -> Any:
         """Translates one radar image, or a batch of them.
 
         Args:
           sar: [height, width] for one band, [height, width, bands] or [batch, height, width, bands], of any size.
             Values are those of files: in ``description.radar.quantity``, such as dB; NaN or a mask where a pixel is
             missing. 8-bit values given to a network of other files are taken as already scaled to 0 .. 255.
+            Or an ``xarray.DataArray`` of one image, whose dimensions may come in any order.
           steps: network evaluations; None for what is usual: 4 for a student, 50 for a teacher, 1 for a generator.
           sampler: None for the usual one.
           seed: of the noise; another seed gives another plausible translation.
 
         Returns:
-          Optical images, [height, width, 3] or [batch, height, width, 3] uint8.
+          Optical images, [height, width, 3] or [batch, height, width, 3] uint8; for a ``DataArray`` one of the
+          dimensions band, rows and columns, with its coordinates.
 
         Raises:
           ValueError: for another number of axes or bands, values in another type than the network's files, or a
             method that the network does not have.
         """
+        if labelled.is_labelled(sar):
+            values = labelled.to_array(sar, self.description.radar.bands)
+            return labelled.like(sar, self(values, steps=steps, sampler=sampler, seed=seed))
         method = self.method(steps=steps, sampler=sampler)
         levels, is_batch = self.levels(sar)
         key = make_key(seed)

@@ -40,7 +40,7 @@ def shows_the_noise(params, x_t, t, sar):
 
 def translator(network=shows_the_radar, *, radar=GREY, student=True):
     trained = SimpleNamespace(
-        description=SimpleNamespace(radar=radar, image_size=64),
+        description=SimpleNamespace(radar=radar, image_size=64, fingerprint="0@1", ground_sampling_m=None),
         translator=Translator(
             model=network,
             schedule=make_schedule("cosine", num_steps=100),
@@ -88,6 +88,14 @@ def test_a_batch_has_other_noise_for_every_image_and_a_seed_repeats_it():
     np.testing.assert_array_equal(run(batch[0], steps=1, seed=5), first[0])
     assert (first[0] != first[1]).mean() > 0.5
     assert (run(batch, steps=1, seed=6) != first).mean() > 0.5
+
+
+def test_an_image_larger_than_a_tile_depends_on_its_own_key_alone():
+    run = translator(shows_the_noise)
+    batch = random_levels(2, 70, 100, 1)
+    found = run(batch, steps=2, seed=5)
+    assert found.shape == (2, 70, 100, 3) and (found[0] != found[1]).mean() > 0.5
+    np.testing.assert_array_equal(run(batch[0], steps=2, seed=5), found[0])
 
 
 def test_the_usual_method_is_taken_where_none_is_given():

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rasterio
 from absl import app, flags
 from absl.testing import flagsaver
 from PIL import Image
@@ -40,7 +41,7 @@ def model(
     schedule = make_schedule("cosine", num_steps=100)
     translator = Translator(model=network, schedule=schedule, prediction="x_0", solver_steps=50 if student else None)
     trained = SimpleNamespace(
-        description=SimpleNamespace(radar=radar, image_size=64),
+        description=SimpleNamespace(radar=radar, image_size=64, fingerprint="0@1", ground_sampling_m=None),
         translator=translator,
         params={"gain": np.float32(1)},
         size_multiple=MULTIPLE,
@@ -204,6 +205,37 @@ def test_two_sources_of_one_output_are_refused(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match=r"a\.jpg and .*a\.png would both be translated to"):
         command(monkeypatch, tmp_path / "in", tmp_path / "out", loaded=model())
     assert not (tmp_path / "out").exists()
+
+
+def test_images_larger_than_a_tile_are_translated_tile_by_tile(monkeypatch, tmp_path):
+    seen = []
+
+    def model_of_tiles(params, x_t, t, sar):
+        seen.append(sar.shape[1:3])
+        return grey(params, x_t, t, sar)
+
+    sar = random_sar(90, 150)
+    source, target = save(tmp_path / "sar.png", sar), tmp_path / "optical.png"
+    command(monkeypatch, source, target, loaded=model(model_of_tiles), steps=1)
+    np.testing.assert_array_equal(read(target), np.stack([sar] * 3, axis=-1))
+    assert {*seen} == {(64, 64)}
+
+
+def test_an_output_of_geotiff_is_a_scene(monkeypatch, tmp_path, capsys):
+    source = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "height": 80, "width": 70, "count": 2, "dtype": "float32", "crs": "EPSG:32630"}
+    db = np.random.default_rng(0).normal(-12, 4, (2, 80, 70)).astype(np.float32)
+    with rasterio.open(source, "w", **profile, transform=rasterio.Affine(10, 0, 5e5, 0, -10, 4e6)) as image:
+        image.write(db)
+    radar = ImageFormat(bands=("VV",), quantity="dB", limits=((-25.0, 0.0),), dtype="float32")
+    settings = {"steps": 1, "bands": ["2"], "samples": 2, "tile": 16}
+    command(monkeypatch, source, tmp_path / "out.tif", loaded=model(noise, student=True, radar=radar), **settings)
+    with rasterio.open(tmp_path / "out.tif") as image, rasterio.open(tmp_path / "out.uncertainty.tif") as deviation:
+        assert (image.count, image.shape, image.crs.to_epsg()) == (3, (80, 70), 32630)
+        assert deviation.read().mean() > 5
+    assert "Translated 80 x 70 pixels (0.0056 MP)" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"scene\.tif was not translated: --output .*out\.tif exists; --overwrite"):
+        command(monkeypatch, source, tmp_path / "out.tif", loaded=model(radar=radar), **settings)
 
 
 def test_arguments_without_a_flag_are_refused():

@@ -19,6 +19,9 @@ from sar2opt_jax.types import Array, Params
 
 BLOCKS = 8
 """Blocks of noise that are drawn, and pixels of a row's blocks that are advanced, in one call."""
+PIXELS, CPU_PIXELS = 8 * 256**2, 256**2
+"""Of the tiles at once: on an accelerator enough to fill it; on a CPU fewer, as its cores share one tile as well."""
+MOST_TILES = 64
 IN_FLIGHT = 2
 """Batches of tiles that devices work on while the results of earlier ones are blended."""
 
@@ -62,13 +65,14 @@ class TileNetwork:
           params: of the network.
           method: how to sample.
           tile: side of a tile in pixels.
-          batch: tiles at once on each device; None is 8, and 1 on a CPU, whose cores share one image as well as many.
+          batch: tiles at once on each device; None is what suits it.
           devices: of JAX; None takes all of this process.
         """
         self.method, self.tile, self.num_steps = method, tile, method.num_steps
         self._translator = translator
         devices = list(jax.local_devices() if devices is None else devices)
-        per_device = batch or (1 if devices[0].platform == "cpu" else 8)
+        pixels = CPU_PIXELS if devices[0].platform == "cpu" else PIXELS
+        per_device = batch or max(1, min(MOST_TILES, pixels // tile**2))
         self._batch = per_device * len(devices)
         mesh = jax.make_mesh((len(devices),), ("tiles",), axis_types=(AxisType.Auto,), devices=devices)
         self._sharding = NamedSharding(mesh, P("tiles"))

@@ -23,6 +23,10 @@ SAMPLING_TOLERANCE = 0.2
 _DEGREE_M = 111_320.0  # metres of a degree of latitude
 
 
+class UnreadableRowsError(OSError):
+    """Rows of a scene are corrupt or truncated, or cannot be fetched."""
+
+
 class SceneRadar:
     """An open scene; see ``sweep.Radar``.
 
@@ -76,7 +80,7 @@ class SceneRadar:
         """See ``sweep.Radar``.
 
         Raises:
-          OSError: for corrupt or truncated rows.
+          UnreadableRowsError: for corrupt or truncated rows.
         """
         values = self._values(start, stop)
         levels = units.as_levels(values, self._radar, unit=self._unit)
@@ -88,7 +92,7 @@ class SceneRadar:
         try:
             rasters = [part.decoded(numbers, rows=(start, stop)) for part, numbers in self._parts]
         except imagery.UNREADABLE as error:
-            raise OSError(f"rows {start} to {stop - 1} cannot be read: {error}") from error
+            raise UnreadableRowsError(f"rows {start} to {stop - 1} cannot be read: {error}") from error
         values = np.concatenate([raster.values for raster in rasters], axis=-1)
         if self._factors is not None:
             scale, offset = self._factors

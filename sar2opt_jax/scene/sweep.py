@@ -14,7 +14,7 @@ import numpy as np
 
 from sar2opt_jax.scene.network import Tile, TileNetwork
 from sar2opt_jax.scene.rows import Rows
-from sar2opt_jax.scene.tiling import BLOCK, Grid, Tiling
+from sar2opt_jax.scene.tiling import BLOCK, Grid, Tiling, filled
 from sar2opt_jax.types import Array
 
 CHANNELS = 3
@@ -59,49 +59,12 @@ class Finished(NamedTuple):
     missing: np.ndarray
 
 
-def translated(
-    radar: Radar,
-    network: TileNetwork,
-    *,
-    tiling: Tiling,
-    key: Array,
-    samples: int = 1,
-    first_row: int = 0,
-    spill: Path | None = None,
-    progress: Callable[[float], Any] = lambda share: None,
-) -> Iterator[Finished]:
-    """Translates a scene from top to bottom.
+class Sweep:
+    """A scene that is translated from top to bottom.
 
-    Args:
-      radar: the scene.
-      network: what translates its tiles.
-      tiling: of the scene; its side is the network's.
-      key: of the noise.
-      samples: translations, each with noise of its own.
-      first_row: the result starts there, or a few rows before; it does not depend on it.
-      spill: a directory for rows that are too many for the memory; None keeps all of them there.
-      progress: is told each share of the work that is done; they sum to 1.
-
-    Yields:
-      Rows of ``BLOCK``, each once and in order; the last ones may be fewer.
+    Iterating yields the ``Finished`` rows, ``BLOCK`` of them or fewer at the end, each once and in order.
     """
-    sweep = _Sweep(
-        radar,
-        network,
-        tiling=tiling,
-        key=key,
-        samples=samples,
-        first_row=first_row,
-        spill=spill,
-        progress=progress,
-    )
-    for start, images in sweep.steps():
-        stop = min(start + images.shape[1], radar.height)
-        if start < stop:
-            yield Finished(start, images[:, : stop - start, : radar.width], sweep.missing(start, stop))
 
-
-class _Sweep:
     def __init__(
         self,
         radar: Radar,
@@ -109,11 +72,23 @@ class _Sweep:
         *,
         tiling: Tiling,
         key: Array,
-        samples: int,
-        first_row: int,
-        spill: Path | None,
-        progress: Callable[[float], Any],
+        samples: int = 1,
+        first_row: int = 0,
+        spill: Path | None = None,
+        progress: Callable[[float], Any] = lambda share: None,
     ):
+        """Computes nothing yet.
+
+        Args:
+          radar: the scene.
+          network: what translates its tiles.
+          tiling: of the scene; its side is the network's.
+          key: of the noise.
+          samples: translations, each with noise of its own.
+          first_row: the result starts there, or a few rows before; it does not depend on it.
+          spill: a directory for rows that are too many for the memory; None keeps all of them there.
+          progress: is told each share of the work that is done; they sum to 1.
+        """
         self._progress = progress
         self._network, self._key, self._samples, self._radar = network, key, samples, radar
         self._grid = Grid.cover(radar.height, radar.width, tiling)
@@ -136,16 +111,15 @@ class _Sweep:
         self._levels = Rows((width, radar.bands), dtype=np.uint8, capacity=capacity, start=start)
         self._missing = Rows((width,), dtype=bool, capacity=capacity, start=start)
 
-    def missing(self, start: int, stop: int) -> np.ndarray:
-        """Where rows that are still held have no value, [rows, width]."""
-        return self._missing.view(start, stop)[:, : self._radar.width].copy()
-
-    def steps(self) -> Iterator[tuple[int, np.ndarray]]:
-        """First row and images, [samples, rows, width of the grid, 3], of the finished blocks of rows."""
+    def __iter__(self) -> Iterator[Finished]:
         rows = ((start, (noise,)) for start, noise in self._noise())
         for step in range(self._network.num_steps):
             rows = self._step(step, rows)
-        return ((start, images[0]) for start, images in rows)
+        for start, (images,) in rows:
+            stop = min(start + images.shape[1], self._radar.height)
+            if start < stop:
+                missing = self._missing.view(start, stop)[:, : self._radar.width].copy()
+                yield Finished(start, images[:, : stop - start, : self._radar.width], missing)
 
     def _noise(self) -> Iterator[tuple[int, np.ndarray]]:
         length, width = self._grid.rows.length, self._grid.columns.length
@@ -226,7 +200,8 @@ class _Sweep:
         # Where all is missing, there is nothing to show.
         seen = [column for column, span in enumerate(spans) if not missing[:, span].all()]
         order = [(column, sample) for column in seen for sample in range(self._samples)]
-        tiles = (Tile(x_t[sample, :, spans[column]], levels[:, spans[column]]) for column, sample in order)
+        radar = {column: filled(levels[:, spans[column]], missing[:, spans[column]]) for column in seen}
+        tiles = (Tile(x_t[sample, :, spans[column]], radar[column]) for column, sample in order)
         for (column, sample), estimate in zip(order, self._network.denoise(tiles, step=step), strict=True):
             x_0[sample, :, spans[column]] += self._grid.weights(row, column) * estimate
         self._progress(1 / self._tile_rows)

@@ -101,6 +101,29 @@ class Grid:
         return (self.rows.weights[row][:, None] * self.columns.weights[column])[..., None]
 
 
+def filled(levels: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """A tile whose missing pixels mirror those beyond the nearest valid one.
+
+    The network's norms are statistics over the tile: what is missing then has the statistics of what is not.
+
+    Args:
+      levels: [height, width, bands].
+      missing: [height, width] bool, not all of them.
+
+    Returns:
+      Like ``levels``.
+    """
+    if not missing.any():
+        return levels
+    from scipy import ndimage  # Late: few scenes need it.
+
+    nearest = np.asarray(ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True))
+    limits = np.array(missing.shape).reshape(2, 1, 1) - 1
+    mirrored = np.clip(2 * nearest - np.indices(missing.shape), 0, limits)
+    row, column = np.where(missing[tuple(mirrored)], nearest, mirrored)
+    return levels[row, column]
+
+
 def block_noise(key: Array, row: Array, column: Array, *, columns: int, channels: int = 3) -> Array:
     """Standard normal noise of a row of blocks.
 

@@ -16,9 +16,10 @@ from sar2opt_jax import __version__, paths
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.description import ImageFormat, digest
 from sar2opt_jax.export import Export, parameters_digest
-from sar2opt_jax.scene import cog, raster, sweep
+from sar2opt_jax.scene import cog, raster
 from sar2opt_jax.scene.network import Tile, TileNetwork
 from sar2opt_jax.scene.streaming import ReadAhead, WriteBehind
+from sar2opt_jax.scene.sweep import Sweep
 from sar2opt_jax.scene.tiling import Tiling
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Array, make_key
@@ -141,8 +142,13 @@ class SceneTranslator:
             try:
                 self._stream(scene, partial, method=method, tiling=tiling, settings=settings, quiet=quiet)
                 partial.finish(scene.georeference, _tags(source, identity, method=method, settings=settings))
-            except BaseException:
-                _keep(partial)
+            except BaseException as error:
+                # What a local file is corrupt for, or a network diverges for, will not be otherwise next time.
+                is_final = isinstance(error, raster.UnreadableRowsError) and os.path.exists(source)
+                if is_final or isinstance(error, ValueError) or not partial.rows:
+                    partial.remove()
+                else:
+                    _keep(partial)
                 raise
         return TranslatedScene(
             output=output,
@@ -230,10 +236,11 @@ class SceneTranslator:
           [height, width, 3] uint8.
         """
         radar = ImageRadar(levels, np.zeros(levels.shape[:2], bool))
-        rows = sweep.translated(radar, self._network(method, tiling.tile), tiling=tiling, key=key)
+        rows = Sweep(radar, self.network(method, tiling.tile), tiling=tiling, key=key)
         return np.concatenate([to_uint8(each.images[0]) for each in rows])
 
-    def _network(self, method: Method, tile: int) -> TileNetwork:
+    def network(self, method: Method, tile: int) -> TileNetwork:
+        """The network as a compiled program, which all scenes share."""
         if (method, tile) not in self._networks:
             trained = self._trained
             self._networks[method, tile] = TileNetwork(
@@ -260,9 +267,9 @@ class SceneTranslator:
         done = partial.rows * scene.width / 1e6
         bar = tqdm(total=megapixels, initial=done, unit=" MP", unit_scale=False, disable=quiet or None, smoothing=0.1)
         with bar, ReadAhead(scene) as radar, WriteBehind(partial.write) as write:
-            rows = sweep.translated(
+            rows = Sweep(
                 radar,
-                self._network(method, tiling.tile),
+                self.network(method, tiling.tile),
                 tiling=tiling,
                 key=make_key(settings.seed),
                 samples=settings.samples,
@@ -282,7 +289,7 @@ class SceneTranslator:
         rng = np.random.default_rng(0)
         radar = rng.integers(0, 256, (tile, tile, len(self._trained.description.radar.bands)), np.uint8)
         tiles = [Tile(rng.standard_normal((tile, tile, 3), np.float32), radar) for _ in range(2)]
-        one, other = (to_uint8(image).astype(int) for image in self._network(method, tile).denoise(tiles, step=0))
+        one, other = (to_uint8(image).astype(int) for image in self.network(method, tile).denoise(tiles, step=0))
         return bool(np.abs(one - other).max() > 1)
 
 
@@ -369,10 +376,7 @@ def _tags(source: str, identity: dict[str, Any], *, method: Method, settings: Sc
 
 
 def _keep(partial: cog.PartialScene) -> None:
-    """Records what is complete of an interrupted run; where nothing is, nothing stays."""
-    if not partial.rows:
-        partial.remove()
-        return
+    """Records what is complete of an interrupted run."""
     try:
         if partial.directory.exists():
             partial.save()

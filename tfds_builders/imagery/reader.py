@@ -98,6 +98,8 @@ def opened_scene(address: str, *, size: tuple[int, int] | None = None) -> Iterat
             if image.subdatasets:
                 names = "; ".join(image.subdatasets[:8])
                 raise ValueError(f"it holds {len(image.subdatasets)} rasters, name one of them: {names}")
+            if image.rpcs is not None and image.transform.is_identity:
+                raise ValueError("it is in sensor geometry (rational polynomials, no grid): orthorectify it first")
             is_local_tiff = image.driver in ("GTiff", "COG") and Path(address).is_file()
             path = Path(address) if is_local_tiff else None
             if size is None:
