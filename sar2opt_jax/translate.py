@@ -110,7 +110,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{type(error).__name__}: {error}")
     print(f"Translated {len(planned) - len(failed)} of {len(planned)} images to {target}.")
     if skipped:
-        print(f"Skipped {_few([path.name for path in skipped])} in {source}: no PNG, JPEG or TIFF files.")
+        print(_skipped([path.name for path in skipped], source, "no PNG, JPEG or TIFF files"))
     if failed:
         lines = [f"  {path}: {reason}" for path, reason in failed.items()]
         sys.exit("\n".join([f"{len(failed)} could not be translated:", *lines]))
@@ -169,26 +169,26 @@ def _translate_many(model: str, source: str, target: str) -> None:
             folder = paths.local_path(target, "--output")
             if _SHARD.value is not None:
                 inputs.shard_numbers(_SHARD.value)
-            load = functools.partial(
-                inference.load_scenes, str(Path(model).expanduser().absolute()), stage=_STAGE.value
-            )
+            path = paths.local_path(model, "--model").absolute()
+            load = functools.partial(inference.load_scenes, str(path), stage=_STAGE.value)
             translator = load()
-            translator.method(settings), translator.tiling(settings)  # What does not fit is said before any scene.
+            translator.method(settings)  # What does not fit is said before any scene.
+            translator.tiling(settings)
             found = inputs.find(source, translator.radar, output=folder)
             tasks = many.plan(inputs.shard(found.scenes, _SHARD.value), folder, settings)
             run = functools.partial(many.here, translator=translator)
             if _SCHEDULER.value is not None:
                 client = stack.enter_context(cluster.connect(_SCHEDULER.value))
-                on_worker = cluster.WorkerModel(f"{model} {_STAGE.value or ''}", load, translator.model)
+                on_worker = cluster.WorkerModel(f"{path} {_STAGE.value or ''}", load, translator.model)
                 run = functools.partial(cluster.there, client=client, model=on_worker, say=tqdm.write)
             done = many.translate(tasks, run, journal=many.journal_path(folder, _SHARD.value))
         except FAILURES as error:
             sys.exit(f"{type(error).__name__}: {error}")
     if found.skipped:
-        print(f"Skipped {_few(found.skipped)} in {source}: no scenes, or of another polarisation.")
+        print(_skipped(found.skipped, source, "no scenes, or of another polarisation"))
     print(
-        f"Translated {done.counts['done']} of {len(tasks)} scenes ({done.megapixels:.3g} MP) in {done.seconds:.0f} s to "
-        f"{target}; {done.counts['current']} were current. {done.journal} has a line for each."
+        f"Translated {done.counts['done']} of {len(tasks)} scenes ({done.megapixels:.3g} MP) in {done.seconds:.0f} s "
+        f"to {target}; {done.counts['current']} were current. {done.journal} has a line for each."
     )
     if done.failures:
         lines = [f"  {name}: {reason}" for name, reason in [*done.failures.items()][:SHOWN_FAILURES]]
@@ -267,8 +267,9 @@ def translate(
     return failed
 
 
-def _few(names: Sequence[str]) -> str:
-    return f"{len(names)} ({', '.join(names[:5])}{', ...' if names[5:] else ''})"
+def _skipped(names: Sequence[str], source: str, what: str) -> str:
+    shown = ", ".join(names[:5]) + (", ..." if names[5:] else "")
+    return f"Skipped {len(names)} in {source} that are {what}: {shown}."
 
 
 def _png_name(path: Path) -> str:

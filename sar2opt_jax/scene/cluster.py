@@ -105,8 +105,8 @@ def _prepare(client: "Client", model: WorkerModel, say: Callable[[str], Any]) ->
         say("The cluster has no workers yet; waiting for them.")
     if several := [address for address, worker in workers.items() if worker["nthreads"] > 1]:
         say(
-            f"{len(several)} worker(s) have several threads, such as {several[0]}; each translates one scene at a time: "
-            "start them with --nthreads=1, one for each device."
+            f"{len(several)} worker(s) have several threads, such as {several[0]}; each translates one scene at a "
+            "time: start them with --nthreads=1, one for each device."
         )
     for address, answer in client.run(_load_aside, model, on_error="return").items():
         if isinstance(answer, BaseException):
