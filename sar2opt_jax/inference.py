@@ -17,7 +17,7 @@ from sar2opt_jax.interop import exports, folder, settings
 from sar2opt_jax.scene import labelled, units
 from sar2opt_jax.scene.translate import SceneSettings, SceneTranslator, TranslatedScene
 from sar2opt_jax.translator import Method
-from sar2opt_jax.types import Array, make_key
+from sar2opt_jax.types import Array, Params, make_key
 
 
 class ImageTranslator:
@@ -29,13 +29,18 @@ class ImageTranslator:
     """
 
     def __init__(self, trained: Export):
-        """Puts the parameters on the default device."""
+        """Puts no parameters on a device yet."""
         self.description: Description = trained.description
         self._multiple = trained.size_multiple
         self._translator = trained.translator
-        self._params = jax.device_put(trained.params)
+        self._trained = trained
         self._compiled: dict[Method, Callable[..., Array]] = {}
         self.scenes = SceneTranslator(trained)
+
+    @functools.cached_property
+    def _params(self) -> Params:
+        """On the default device, from the first image on that is translated at once."""
+        return jax.device_put(self._trained.params)
 
     def __call__(self, sar: Any, *, steps: int | None = None, sampler: str | None = None, seed: int = 0) -> Any:
         """Translates one radar image, or a batch of them.

@@ -14,6 +14,11 @@ Source = str | os.PathLike[str] | tuple[str | os.PathLike[str], ...]
 """A scene: one file, or one for each band in the network's order."""
 
 
+def files(source: Source) -> tuple[str, ...]:
+    """The files of a scene."""
+    return tuple(map(os.fspath, source if isinstance(source, tuple) else (source,)))
+
+
 def is_remote(address: str) -> bool:
     """Whether an address is none of this machine's files, such as ``https://...``, ``s3://...`` or ``/vsicurl/...``."""
     return "://" in address or address.startswith("/vsi")

@@ -164,13 +164,14 @@ def translated(
 
 def _translated(task: Task, translator: Translates, *, quiet: bool) -> SceneRecord:
     scene, output, settings = task.scene, task.output, task.settings
-    source = scene.source if len(scene.source) > 1 else scene.source[0]
     model = translator.model["model"]
-    if translator.is_current(source, output, settings):
+    if translator.is_current(scene.source, output, settings):
         return _record(task, "current", model=model)
     if output.exists() and not settings.overwrite and cog.identity_of(output) is None:
         raise FileExistsError(f"{output} exists and is no translation; --overwrite replaces it.")
-    done = translator(source, output, dataclasses.replace(settings, overwrite=True), quiet=quiet, say=lambda note: None)
+    done = translator(
+        scene.source, output, dataclasses.replace(settings, overwrite=True), quiet=quiet, say=lambda note: None
+    )
     return _record(
         task,
         "done",

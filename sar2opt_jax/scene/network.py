@@ -46,6 +46,8 @@ class TileNetwork:
       method: how to sample.
       tile: side of a tile in pixels.
       num_steps: of the method.
+      params: of the network, on all devices.
+      is_on_cpu: whether the devices are the CPU's.
     """
 
     def __init__(
@@ -71,13 +73,13 @@ class TileNetwork:
         self.method, self.tile, self.num_steps = method, tile, method.num_steps
         self._translator = translator
         devices = list(jax.local_devices() if devices is None else devices)
-        pixels = CPU_PIXELS if devices[0].platform == "cpu" else PIXELS
+        self.is_on_cpu = devices[0].platform == "cpu"
+        pixels = CPU_PIXELS if self.is_on_cpu else PIXELS
         per_device = batch or max(1, min(MOST_TILES, pixels // tile**2))
         self._batch = per_device * len(devices)
         mesh = jax.make_mesh((len(devices),), ("tiles",), axis_types=(AxisType.Auto,), devices=devices)
         self._sharding = NamedSharding(mesh, P("tiles"))
-        self._params = jax.device_put(params, NamedSharding(mesh, P()))
-        self._device = devices[0]
+        self.params = jax.device_put(params, NamedSharding(mesh, P()))
         self._times = np.asarray(translator.timesteps(method)[0], np.int32)
         self._denoise = jax.jit(lambda params, sar, x_t, t: translator.denoiser(params, sar)(x_t, t))
         self._start = jax.jit(functools.partial(tiling.block_noise, columns=BLOCKS))
@@ -98,7 +100,7 @@ class TileNetwork:
         x_t = np.stack([each.x_t for each in padded])
         sar = to_float(np.stack([each.radar for each in padded]))
         t = np.full(self._batch, self._times[step], np.int32)
-        return self._denoise(self._params, *jax.device_put((sar, x_t, t), self._sharding))
+        return self._denoise(self.params, *jax.device_put((sar, x_t, t), self._sharding))
 
     def start(self, out: np.ndarray, *, row: int, key: Array, sample: int) -> None:
         """Draws x_T for a row of blocks.

@@ -58,7 +58,8 @@ class ReadAhead:
 
 
 class WriteBehind:
-    """Calls a function in a thread of its own, in order; an error in one call is raised by the next, or at the end.
+    """Calls a function in a thread of its own, in order; after a call that failed no other is made, and the next one, or
+    the end, raises its error.
 
     It is a context manager, which ends when all is written.
     """
@@ -67,12 +68,22 @@ class WriteBehind:
         """Calls nothing yet."""
         self._write, self._pool = write, ThreadPoolExecutor(1, "write")
         self._pending: deque[Future[Any]] = deque()
+        self._has_failed = False
 
     def __call__(self, *arguments: Any) -> None:
         """Calls the function with these arguments, later."""
         while len(self._pending) >= AHEAD:
             self._pending.popleft().result()
-        self._pending.append(self._pool.submit(self._write, *arguments))
+        self._pending.append(self._pool.submit(self._try, *arguments))
+
+    def _try(self, *arguments: Any) -> None:
+        if self._has_failed:  # What follows lost rows would be in their place.
+            return
+        try:
+            self._write(*arguments)
+        except BaseException:
+            self._has_failed = True
+            raise
 
     def __enter__(self) -> "WriteBehind":
         return self

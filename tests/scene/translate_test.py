@@ -7,7 +7,8 @@ import pytest
 import rasterio
 from scene_files import DB, TRANSFORM, db, mixes, shows_the_radar, trained, write
 
-from sar2opt_jax.scene import cog, translate
+from sar2opt_jax.scene import cog, outputs
+from sar2opt_jax.scene.network import TileNetwork
 from sar2opt_jax.scene.translate import SceneSettings, SceneTranslator
 from sar2opt_jax.scene.units import as_levels
 
@@ -151,7 +152,7 @@ def test_outputs_that_cannot_be_are_refused_before_anything_is_done(tmp_path):
 def test_a_full_disk_is_said_and_what_is_complete_stays(tmp_path, monkeypatch):
     source, target = write(tmp_path / "in.tif", db(200, 40)), tmp_path / "out.tif"
     translator = SceneTranslator(trained())
-    monkeypatch.setattr(translate.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match=r"a scene of 200 x 40 pixels needs 0\.0 GiB beside its output; .* has 0\.0 GiB"):
         run(translator, source, target)
     monkeypatch.undo()
@@ -231,3 +232,18 @@ def test_every_kind_of_network_translates_scenes(tmp_path, kind):
     source = write(tmp_path / "in.tif", db())
     run(SceneTranslator(trained(shows_the_radar, kind=kind)), source, tmp_path / "out.tif", SceneSettings(seed=3))
     assert pixels(tmp_path / "out.tif")[0].std() > 10
+
+
+@pytest.mark.parametrize(("error", "is_narrow"), [(0.002, True), (0.05, False)])
+def test_bfloat16_is_taken_where_it_is_within_one_grey_level(monkeypatch, error, is_narrow):
+    def narrow(params, x_t, t, sar):
+        return mixes(params, x_t, t, sar) + error
+
+    export = trained()
+    other = dataclasses.replace(export.translator, model=narrow)
+    export.description.translator = lambda dtype: {"bfloat16": other}[dtype]
+    translator = SceneTranslator(export)
+    assert translator.network(translator.method(USUAL)[0], 16)._translator is export.translator  # On a CPU.
+    monkeypatch.setattr(TileNetwork, "is_on_cpu", property(lambda self: False, lambda self, value: None))
+    network = SceneTranslator(export).network(translator.method(USUAL)[0], 16)
+    assert (network._translator is other) == is_narrow
