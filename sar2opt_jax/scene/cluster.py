@@ -100,10 +100,10 @@ def there(
 
 def _prepare(client: "Client", model: WorkerModel, say: Callable[[str], Any]) -> None:
     """Loads the network on all workers there are, so that what is wrong is found before scenes fail by it."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = client.nthreads()
     if not workers:
         say("The cluster has no workers yet; waiting for them.")
-    if several := [address for address, worker in workers.items() if worker["nthreads"] > 1]:
+    if several := [address for address, threads in workers.items() if threads > 1]:
         say(
             f"{len(several)} worker(s) have several threads, such as {several[0]}; each translates one scene at a "
             "time: start them with --nthreads=1, one for each device."

@@ -169,9 +169,8 @@ def _translated(task: Task, translator: Translates, *, quiet: bool) -> SceneReco
         return _record(task, "current", model=model)
     if output.exists() and not settings.overwrite and cog.identity_of(output) is None:
         raise FileExistsError(f"{output} exists and is no translation; --overwrite replaces it.")
-    done = translator(
-        scene.source, output, dataclasses.replace(settings, overwrite=True), quiet=quiet, say=lambda note: None
-    )
+    settings = dataclasses.replace(settings, overwrite=True)
+    done = translator(scene.source, output, settings, quiet=quiet, say=lambda note: None)
     return _record(
         task,
         "done",

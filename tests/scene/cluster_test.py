@@ -44,7 +44,7 @@ def tasks(folder: Path, names=NAMES) -> list[many.Task]:
 
 
 def test_every_scene_is_done_once_though_a_worker_is_killed(tmp_path, client):
-    before, log = {*client.scheduler_info()["workers"]}, tmp_path / "log"
+    before, log = {*client.nthreads()}, tmp_path / "log"
     planned = tasks(tmp_path)
     run = functools.partial(cluster.there, client=client, model=model(log), say=pytest.fail)
     done = many.translate(planned, run, journal=tmp_path / "scenes.jsonl", quiet=True)
@@ -54,7 +54,7 @@ def test_every_scene_is_done_once_though_a_worker_is_killed(tmp_path, client):
     assert [lines[f"end {name}"] for name in NAMES] == [0, *[1] * 22]
     assert (lines["start fatal"], lines["start flaky"], lines["start bad"]) == (2, 3, 1)
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {*NAMES} - {"bad"}
-    assert {*client.scheduler_info()["workers"]} != before  # One has died.
+    assert {*client.nthreads()} != before  # One has died.
     again = many.translate(planned, run, journal=tmp_path / "scenes.jsonl", quiet=True)
     assert again.counts == {"current": 22, "failed": 1}
 
