@@ -165,6 +165,11 @@ def read(path: str | os.PathLike[str], *, stage: str | None = None) -> Export:
     return exports.read(files, flags=flags)[0]
 
 
+def load_scenes(path: str | os.PathLike[str], *, stage: str | None = None) -> SceneTranslator:
+    """What translates scenes of ``load``; arguments and errors as there."""
+    return load(path, stage=stage).scenes
+
+
 def _of_stage(trained: Export, stage: str | None, *, where: Path) -> Export:
     if stage not in (None, its := trained.description.stage):
         raise ValueError(f"{where} is a network of stage {its!r}; expected one of stage {stage!r}.")

@@ -91,9 +91,7 @@ def test_script_scales_as_the_package_does(scale, limits, nodata):
         bands=("VV",), quantity="dB", scale=scale, limits=(limits,), dtype="float32", nodata=nodata, masked_value=3
     )
     plain = json.loads(json.dumps(vars(radar)))
-    np.testing.assert_array_equal(
-        standalone.as_levels(values, plain), units.as_levels(np.ma.asarray(values), radar)
-    )
+    np.testing.assert_array_equal(standalone.as_levels(values, plain), units.as_levels(np.ma.asarray(values), radar))
 
 
 def test_script_refuses_what_does_not_fit(exported, tmp_path):
