@@ -23,6 +23,10 @@ from sar2opt_jax.types import Array, Batch, Metrics, Networks, PyTree, Remarks, 
 logger = logging.getLogger(__name__)
 
 
+TIMED = ("steps_per_second", "examples_per_second", "goodput", "tflops_per_second", "mfu")
+"""Metrics that the clock decides: the only ones in which a resumed run differs from an undisturbed one."""
+
+
 class Interrupted(Exception):
     """A signal stopped the run after its state was saved."""
 

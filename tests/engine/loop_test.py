@@ -90,7 +90,7 @@ def undisturbed(train, tmp_path):
 def logged(workdir):
     """All logged lines, but for what the clock put in."""
     found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if not key.endswith("per_second")} for line in found]
+    return [{key: value for key, value in line.items() if key not in loop.TIMED} for line in found]
 
 
 def saved_steps(workdir, aside=None):

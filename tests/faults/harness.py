@@ -20,6 +20,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from sar2opt_jax.engine.loop import TIMED
+
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
 PATIENCE_SECONDS = 180
@@ -223,7 +225,7 @@ def file_digests(directory: Path) -> dict[str, str]:
 def logged(workdir: Path) -> list[dict[str, Any]]:
     """All lines of the log but for what the clock put in."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if not key.endswith("per_second")} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMED} for line in lines]
 
 
 def leaves(item: Path) -> Iterator[tuple[str, np.ndarray]]:
