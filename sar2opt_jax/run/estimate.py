@@ -150,6 +150,7 @@ def _step(config: Config, plan: StagePlan, state: PyTree, target: Target, *, sar
         dtype=config[STAGES[plan.name].groups[0]].dtype,
         once_bytes=2 * _bytes(state) + _bytes(gradients),
         accumulator_bytes=_bytes(gradients),
+        savers=["--config.train.remat=blocks"] if config.train.remat == "none" else (),
     )
 
 

@@ -32,6 +32,7 @@ def test_programs_are_those_of_the_stages_and_of_their_translator():
     assert (teacher.examples, teacher.repeats, teacher.num_steps) == (2, 2, 8)
     assert (adversarial.num_steps, translation.num_steps, translation.repeats) == (4, None, 4)
     assert translation.examples == 2  # evaluation.batch_size over two devices
+    assert teacher.savers == ["--config.train.remat=blocks"]
     # The smoke preset's student: its own pass forward and back, those of teacher, target and discriminator besides.
     assert adversarial.flops(2) > 2 * teacher.flops(2)
 
