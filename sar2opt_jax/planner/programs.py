@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Program:
       dtype: of the network's inside.
       once_bytes: bytes that a step moves outside of its loop.
       accumulator_bytes: bytes that gradients take where they are added up over micro-batches.
+      savers: flags that would save memory by how much only another plan can tell.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Program:
     dtype: str
     once_bytes: float
     accumulator_bytes: float
+    savers: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

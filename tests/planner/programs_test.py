@@ -98,12 +98,13 @@ def test_program_too_large_is_measured_with_less(compiled):
         (
             {"examples": 16},
             "teacher does not fit: 16 examples at once take 20.00 GiB, a chip has 15.75. By a line through two batches "
-            "would fit: --config.train.micro_batches=4 (8 at once, the same step, slower); or "
+            "would fit: --config.train.micro_batches=4 (8 at once; the same step, slower); or "
             "--config.train.batch_size=88 (11 at once)",
         ),
         # 11 fit, but not beside the gradients that a second part adds up: 10 do.
         ({"examples": 22, "micro_batches": 1}, "micro_batches=11 (2 at once"),
-        ({"examples": 16, "num_steps": None}, "--config.evaluation.batch_size=44 would fit"),
+        ({"examples": 16, "num_steps": None}, "would fit: --config.evaluation.batch_size=44."),
+        ({"examples": 16, "savers": ["--remat"]}, "(11 at once). --remat saves memory as well: plan again with it."),
     ],
 )
 def test_refusal_says_why_and_what_would_do(compiled, changes, said):
@@ -117,7 +118,7 @@ def test_refusal_of_what_no_batch_makes_fit(monkeypatch):
     )
     found = find(program(examples=1), TARGET, effort="law", cache=None)
     assert found.most == 0
-    assert "20.00 GiB are taken whatever the batch, and 1.00 an example: a chip with more memory" in refusal(
+    assert "20.00 GiB are taken whatever the batch, and 1.00 an example: it takes a chip with more memory" in refusal(
         found, TARGET
     )
 
