@@ -140,10 +140,10 @@ class Report:
             ("dtype", lambda f: f.program.dtype),
             ("examples at once, a chip", lambda f: str(f.program.examples)),
             ("micro-batches", lambda f: str(f.program.micro_batches)),
-            ("arguments, GiB", lambda f: _number(f.usage.arguments, ".2f", GIB)),
-            ("temporaries, GiB", lambda f: _number(f.usage.temporaries, ".2f", GIB)),
-            ("peak, GiB", lambda f: _number(f.usage.peak, ".2f", GIB)),
-            ("the chip has, GiB", lambda f: _number(f.usage.capacity or memory, ".2f", GIB)),
+            ("arguments, GiB", lambda f: _number(f.usage.arguments, ".4g", GIB)),
+            ("temporaries, GiB", lambda f: _number(f.usage.temporaries, ".4g", GIB)),
+            ("peak, GiB", lambda f: _number(f.usage.peak, ".4g", GIB)),
+            ("the chip has, GiB", lambda f: _number(f.usage.capacity or memory, ".4g", GIB)),
             ("fits", lambda f: "yes" if f.fits else "NO"),
             ("most examples at once", _most),
             ("TFLOP", lambda f: _number(f.flops, ".3g", 1e12)),
@@ -155,7 +155,7 @@ class Report:
             ("hours", lambda f: _number(self.hours(f), ".3g")),
         ]
         if self.price is not None:
-            rows.append(("dollars", lambda f: _number((self.hours(f) or 0) * self._hourly or None, ".0f")))
+            rows.append(("dollars", lambda f: _number((self.hours(f) or 0) * self._hourly or None, ",.2f")))
         table = [("a chip and step", *(finding.program.name for finding in self.findings))]
         table += [(label, *map(cell, self.findings)) for label, cell in rows]
         return _aligned(table)
@@ -171,7 +171,7 @@ class Report:
         table += [("chips", "examples a step", "hours", "chip hours", *(["dollars"] if self.price is not None else []))]
         for row in scaling:
             cells = [f"{row['chips']:d}", f"{row['batch_size']:,d}", f"{row['hours']:.3g}", f"{row['chip_hours']:.4g}"]
-            table.append((*cells, *([f"{row['dollars']:,.0f}"] if "dollars" in row else [])))
+            table.append((*cells, *([f"{row['dollars']:,.2f}"] if "dollars" in row else [])))
         return f"All stages, for as many examples as the config sees, by the number of chips:\n{_aligned(table)}"
 
     def _basis(self) -> str:

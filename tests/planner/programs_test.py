@@ -157,7 +157,7 @@ def test_text_shows_what_the_json_says(compiled):
     text = report().text()
     assert text.startswith("acd:sen12 on v5e:2x2: 4 x TPU v5 lite, 16 examples a step.")
     cells = {line.split("  ")[0]: line.split()[-2:] for line in text.splitlines()}
-    assert cells["peak, GiB"] == ["6.00", "6.00"] and cells["the chip has, GiB"] == ["15.75", "15.75"]
+    assert cells["peak, GiB"] == ["6", "6"] and cells["the chip has, GiB"] == ["15.75", "15.75"]
     assert "11 (by a line)" in text and "256" in text and "nothing here has run" in text
 
 

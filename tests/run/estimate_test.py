@@ -31,7 +31,7 @@ def test_programs_are_those_of_the_stages_and_of_their_translator():
     teacher, adversarial, translation = found
     assert (teacher.examples, teacher.repeats, teacher.num_steps) == (2, 2, 8)
     assert (adversarial.num_steps, translation.num_steps, translation.repeats) == (4, None, 4)
-    assert translation.examples == 2  # evaluation.batch_size over two devices
+    assert translation.examples == 8  # evaluation.batch_size, 16, over two devices
     assert teacher.savers == ["--config.train.remat=blocks"]
     # The smoke preset's student: its own pass forward and back, those of teacher, target and discriminator besides.
     assert adversarial.flops(2) > 2 * teacher.flops(2)
