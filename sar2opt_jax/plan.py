@@ -26,7 +26,7 @@ _PRICE = flags.DEFINE_float("price", None, "Dollars an hour of one chip.", lower
 _EFFICIENCY = flags.DEFINE_float(
     "efficiency",
     1.0,
-    "Share of the roofline's speed that steps reach, for hours and rates; default 1, a lower bound of hours.",
+    "Share of the roofline's speed that steps reach, for hours and rates; default 1, which no step does.",
     lower_bound=0.001,
     upper_bound=1.0,
 )

@@ -185,10 +185,9 @@ class Report:
         if chip is None:
             lines.append("No roofline: peak rates of this device are not in sar2opt_jax/planner/chips.py.")
             return "\n".join(lines)
-        reached = "a lower bound" if self.efficiency == 1 else f"divided by --efficiency={self.efficiency:g}"
         lines.append(
-            f"Time: the roofline by the peak rates of {chip.source}, {reached}: nothing here has run. Evaluation and "
-            "reading data are not in it."
+            f"Time: the roofline by the peak rates of {chip.source}, of which steps reach {self.efficiency:.3g} "
+            "(--efficiency): nothing here has run. Evaluation and reading data are not in it."
         )
         if self.scaling():
             lines.append(
