@@ -34,7 +34,7 @@ class MemoryLaw(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Roofline:
-    """Lower bounds of the seconds of one step: of computing, of moving data in memory, of exchanging gradients."""
+    """Seconds of one step at peak rates: of computing, of moving data in memory, of exchanging gradients."""
 
     compute: float
     memory: float
