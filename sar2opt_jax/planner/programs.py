@@ -98,8 +98,11 @@ def find(program: Program, target: Target, *, effort: str, cache: Path | None) -
     limit = first.capacity or memory
     # A config that does not fit is told what would: that takes the line, too.
     if limit is not None and (effort != "none" or not fits):
-        other = own * 2 if fits or own == 1 else own // 2
+        other = 4 * own if fits or own == 1 else own // 2
         second = compiled(other)
+        if second.peak == first.peak:  # Compilers pad: a few examples may take as much as one.
+            other = 64 * own
+            second = compiled(other)
         law = MemoryLaw.through((own, first.peak), (other, second.peak))
         limit = min(limit, second.capacity or limit)
         most = law.most(limit)

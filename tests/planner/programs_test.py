@@ -52,7 +52,7 @@ def compiled(monkeypatch):
 
 @pytest.mark.parametrize(
     ("effort", "sizes", "most", "checked"),
-    [("none", [2], None, None), ("law", [2, 4], 11, None), ("checked", [2, 4, 11], 11, True)],
+    [("none", [2], None, None), ("law", [2, 8], 11, None), ("checked", [2, 8, 11], 11, True)],
 )
 def test_effort_says_how_the_largest_batch_is_found(compiled, effort, sizes, most, checked):
     found = find(program(), TARGET, effort=effort, cache=None)
@@ -62,9 +62,9 @@ def test_effort_says_how_the_largest_batch_is_found(compiled, effort, sizes, mos
 @pytest.mark.parametrize(
     ("more", "sizes", "expected"),
     [
-        (0.5, [2, 4, 11, 10], (10, True)),
-        (3, [2, 4, 11, 6], (6, True)),
-        (30, [2, 4, 11], (2, True)),  # Back at the config's own, which is known to fit.
+        (0.5, [2, 8, 11, 10], (10, True)),
+        (3, [2, 8, 11, 6], (6, True)),
+        (30, [2, 8, 11], (2, True)),  # Back at the config's own, which is known to fit.
     ],
 )
 def test_line_that_promises_too_much_is_corrected(compiled, monkeypatch, more, sizes, expected):
@@ -77,6 +77,13 @@ def test_line_that_promises_too_much_is_corrected(compiled, monkeypatch, more, s
     monkeypatch.setattr(programs, "usage", bent)
     found = find(program(), TARGET, effort="checked", cache=None)
     assert compiled == sizes and (found.most, found.checked) == expected
+
+
+def test_line_is_drawn_further_where_a_few_examples_cost_nothing(compiled, monkeypatch):
+    linear = programs.usage
+    monkeypatch.setattr(programs, "usage", lambda examples, *args, **kw: linear(max(examples - 6, 2), *args, **kw))
+    found = find(program(), TARGET, effort="law", cache=None)
+    assert compiled == [2, 2, 122] and found.law is not None and found.law.per_example > 0
 
 
 def test_finding_counts_the_rounds_of_a_loop(compiled):
