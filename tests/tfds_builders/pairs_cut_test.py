@@ -187,7 +187,9 @@ def test_jpeg_scenes_are_stored_without_further_loss(raw, make, stored):
         (raw / kind).mkdir(parents=True)
         values = rng.integers(0, 255, (SIDE, SIDE, channels), dtype=np.uint8)
         Image.fromarray(values.squeeze()).save(raw / kind / "porto.jpg")
-    for name, example in stored(make(sar=None, optical=None)).items():
+    builder = make(sar=None, optical=None)
+    assert builder.info.features["sar"].to_json_content().encoding_format == "png"
+    for name, example in stored(builder).items():
         top, left = place_of(name)
         for kind in files.KINDS:
             whole = imagery.read(raw / kind / "porto.jpg").values
