@@ -151,14 +151,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     try:
         result["measured"] += compare(flags.names, manual_dir=flags.manual_dir, **turns)
+        results.write(flags.output, result)  # Also what is measured before something fails.
         for count in flags.multiply:
             with tempfile.TemporaryDirectory() as folder:
                 found, _ = finding.find_pairs(Path(flags.manual_dir), sen12.layout)
                 pairs.multiply(found, Path(folder), num_pairs=count, size=flags.size)
                 result["measured"] += compare(["pairs/multiplied"], manual_dir=folder, **turns)
+            results.write(flags.output, result)
     except RuntimeError as error:
         sys.exit(f"{error}")
-    results.write(flags.output, result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tfds_builders.parallel import thread_map
 
 _BITS = 64
 _TILE = 2**22  # Comparisons in one piece of work: what it finds is held in memory.
-_ROWS, _COLUMNS = 32, 2048  # Comparisons whose intermediate results stay in the cache of a core.
+_ROWS, _COLUMNS = 128, 512  # Comparisons whose intermediate results stay in the cache of a core.
 
 _Block = tuple[int, int]  # first bit, number of bits
 
@@ -44,8 +44,9 @@ def near(
     blocks = [(width * number, width) for number in range(distance + 1)]
     buckets = [list(_buckets(first, second, block)) for block in blocks]
     total = sum(len(rows) * len(columns) for found in buckets for rows, columns in found)
-    if total > len(first) * len(second):  # Most are equal in most blocks.
-        blocks, total = [(0, 0)], len(first) * len(second)
+    everything = len(first) * len(second)
+    if total > everything or everything <= _TILE:  # Most are equal in most blocks, or there are few.
+        blocks, total = [(0, 0)], everything
         buckets = [list(_buckets(first, second, block)) for block in blocks]
 
     def compare(tile: _Tile) -> tuple[int, np.ndarray]:

@@ -66,6 +66,7 @@ def test_near_compares_few_of_even_hashes_and_never_more_than_brute_force(monkey
         return original(first, second, distance)
 
     monkeypatch.setattr(hash_search, "_within", within)
+    monkeypatch.setattr(hash_search, "_TILE", 10_000)
     rng = np.random.default_rng(5)
     for name, most in (("uniform", 9.5 / 128), ("all equal", 1.0)):
         compared.clear()
