@@ -139,6 +139,8 @@ def opened_scene(address: str, *, size: tuple[int, int] | None = None) -> Iterat
             if image.subdatasets:
                 names = "; ".join(image.subdatasets[:8])
                 raise ValueError(f"it holds {len(image.subdatasets)} rasters, name one of them: {names}")
+            if image.rpcs is not None and image.transform.is_identity:
+                raise ValueError("it is in sensor geometry (rational polynomials, no grid): orthorectify it first")
             is_local_tiff = image.driver in ("GTiff", "COG") and Path(address).is_file()
             path = Path(address) if is_local_tiff else None
             if size is None:
@@ -160,7 +162,8 @@ def _opened_by_any_driver(address: str) -> Iterator[rasterio.DatasetReader]:
 
 def _resampled(image: rasterio.DatasetReader, size: tuple[int, int]) -> rasterio.vrt.WarpedVRT:
     height, width = size
-    scale = rasterio.Affine.scale(image.width / width, image.height / height)
+    a, b, c, d, e, f, *_ = image.transform
+    across, down = image.width / width, image.height / height
     shrinks = height * width < image.height * image.width
     method = rasterio.enums.Resampling.average if shrinks else rasterio.enums.Resampling.cubic
     # Missing pixels take no part in the means: as nodata where there is such a value, else by transparency.
@@ -173,7 +176,7 @@ def _resampled(image: rasterio.DatasetReader, size: tuple[int, int]) -> rasterio
     return rasterio.vrt.WarpedVRT(
         image,
         crs=image.crs,
-        transform=image.transform * scale,
+        transform=rasterio.Affine(a * across, b * down, c, d * across, e * down, f),
         height=height,
         width=width,
         resampling=method,
