@@ -37,8 +37,8 @@ def measure(
     """Prepares into a temporary folder, by a process of its own.
 
     Returns:
-        ``pairs`` that were prepared, ``seconds``, ``cpu_seconds`` and ``peak_mib`` of all its processes together (shared memory once), and
-        ``files`` and ``mib`` that were written.
+        ``pairs`` that were prepared, ``seconds``; ``cpu_seconds`` and ``peak_mib`` of all its processes together
+        (shared memory once); ``files`` and ``mib`` that were written.
 
     Raises:
         RuntimeError: the preparation failed; with what it said.
