@@ -14,7 +14,7 @@ from tfds_builders.parallel import thread_map
 
 _BITS = 64
 _TILE = 2**22  # Comparisons in one piece of work: what it finds is held in memory.
-_ROWS, _COLUMNS = 32, 2048  # Comparisons whose intermediate results stay in the cache of a core.
+_ROWS, _COLUMNS = 128, 512  # Comparisons whose intermediate results stay in the cache of a core.
 
 _Block = tuple[int, int]  # first bit, number of bits
 

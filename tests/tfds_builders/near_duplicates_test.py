@@ -117,7 +117,7 @@ def test_spectra_in_memory_are_bounded(images, monkeypatch):
 
 def test_many_candidates_are_announced_with_the_image_that_has_most(images, monkeypatch, caplog):
     first, second = crowd(images, 4)
-    lonely = near_duplicates.Distinct(next(iter(first.values())).path, 2**40 - 1, ["lonely"])
+    lonely = near_duplicates.Distinct(next(iter(first.values())).source, 2**40 - 1, ["lonely"])
     monkeypatch.setattr(near_duplicates, "_MANY", 15)
     with caplog.at_level(logging.WARNING):
         match(first | {b"lonely": lonely}, second)

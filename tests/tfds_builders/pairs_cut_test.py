@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from rasterio.crs import CRS
 
-from tfds_builders import files, imagery, pairs, prepare
+from tfds_builders import audit, files, imagery, pairs, prepare
 from tfds_builders.imagery import Header
 from tfds_builders.imagery.georeference import UPRIGHT, Georeference, Turn
 from tfds_builders.pairs.alignment import common_area
@@ -187,7 +187,9 @@ def test_jpeg_scenes_are_stored_without_further_loss(raw, make, stored):
         (raw / kind).mkdir(parents=True)
         values = rng.integers(0, 255, (SIDE, SIDE, channels), dtype=np.uint8)
         Image.fromarray(values.squeeze()).save(raw / kind / "porto.jpg")
-    for name, example in stored(make(sar=None, optical=None)).items():
+    builder = make(sar=None, optical=None)
+    assert builder.info.features["sar"].to_json_content().encoding_format == "png"
+    for name, example in stored(builder).items():
         top, left = place_of(name)
         for kind in files.KINDS:
             whole = imagery.read(raw / kind / "porto.jpg").values
@@ -266,6 +268,19 @@ def test_scenes_that_share_ground_are_one_scene(both, make, stored):
     split = np.array([place[2] for place in where.values()])
     apart = np.abs(places[:, None] - places[None]).max(axis=-1) - TILE
     assert apart[split[:, None] != split[None]].min() >= TILE
+
+
+def test_audit_compares_tiles_of_one_file(scene, make, ground):
+    """A scene that repeats itself, but for noise: all of its tiles are nearly one."""
+
+    def repeat(values):
+        noise = np.random.default_rng(1).normal(0, 0.1, values.shape)
+        values[:] = np.tile(ground[0][:TILE, :TILE], (SIDE // TILE, SIDE // TILE, 1)) + noise
+
+    scene("sar", change=repeat)
+    scene("optical")
+    with pytest.raises(audit.LeakError, match=r"sar of porto_r\d{4}_c\d{4} \(train\) and of porto_"):
+        make()
 
 
 def test_stated_splits_hold_for_all_tiles_of_a_scene(raw, both, make, stored):
@@ -367,7 +382,8 @@ def test_whole_scenes_without_the_flag_name_it(scene, both, make, raw, monkeypat
     both("porto")
     both("faro", height=120, width=120)
     both("lagos")
-    with pytest.raises(files.BadFilesError, match=r"faro.tif: 120 x 120 .*--tile=256 cuts images of any size"):
+    monkeypatch.setattr("tfds_builders.pairs.raster._TILE", 64)
+    with pytest.raises(files.BadFilesError, match=r"faro.tif: 120 x 120 .*--tile=64 cuts images of any size"):
         make(tile=None)
     monkeypatch.setattr("tfds_builders.pairs.survey._LARGE", 64)
     builder = make(tile=None, skip_bad=True)

@@ -14,6 +14,8 @@ from tfds_builders.pairs.settings import SCALES
 from tfds_builders.pairs.signature import Signature, difference, order, same_form
 from tfds_builders.values import BlankError, Decoded, check_varies, suspects
 
+_TILE = 256  # pixels; what is advised
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Raster:
@@ -123,8 +125,8 @@ class Raster:
 
     def _way_out(self, found: Signature) -> str:
         """For images of another size, which may be scenes."""
-        differs = found.size != self.expected.size and min(found.size) >= max(self.expected.size)
-        return "; --tile=256 cuts images of any size" if differs else ""
+        is_scene = found.size != self.expected.size and min(found.size) >= _TILE
+        return f"; --tile={_TILE} cuts images of any size" if is_scene else ""
 
     def _one_of_equal(self, image: imagery.Opened) -> imagery.Raster:
         """The first band of a file whose bands are all equal."""
