@@ -1,8 +1,8 @@
 """Convolutions in two dimensions whose gradients are fast on a CPU as well.
 
 XLA's gradient of a kernel is a convolution in another layout: what a GPU and a TPU are good at, and what misses the
-fast path of a CPU. There it is computed by matrix products instead. Which of the two is compiled depends on the platform
-that a function is lowered for; all else is XLA's everywhere.
+fast path of a CPU. There it is computed by matrix products instead. Which of the two is compiled depends on the
+platform that a function is lowered for; all else is XLA's everywhere.
 """
 
 import functools
