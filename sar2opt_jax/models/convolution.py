@@ -1,13 +1,13 @@
 """Convolutions in two dimensions whose gradients are fast on a CPU as well.
 
 XLA's gradient of a kernel is a convolution in another layout: what a GPU and a TPU are good at, and what misses the
-fast path of a CPU. There it is a matrix product for each place of the kernel instead. Which of the two is compiled
-depends on the platform that a function is lowered for; all else is XLA's everywhere.
+fast path of a CPU. There it is computed by matrix products instead. Which of the two is compiled depends on the
+platform that a function is lowered for; all else is XLA's everywhere.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from sar2opt_jax.types import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+BLOCK = 1024
+"""Places of an output that the kernel's gradient is summed over at once on a CPU, about."""
 
 
 class Geometry(NamedTuple):
@@ -49,7 +51,8 @@ class Conv(nn.Module):
         """[b, h, w, any] to [b, (h + 2 padding - height) // stride + 1, alike, features]."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), Geometry(self.stride, self.padding))
+        geometry = Geometry(self.stride, self.padding)
+        y = cast(Array, convolve(x.astype(self.dtype), kernel.astype(self.dtype), geometry))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
             y += bias.astype(self.dtype).reshape(1, 1, 1, self.features)
@@ -101,28 +104,52 @@ def _kernel_gradient(x: Array, kernel: Array, dy: Array, geometry: Geometry) -> 
         (gradient,) = jax.linear_transpose(lambda kernel: _convolve(x, kernel, geometry), kernel)(dy)
         return gradient
 
-    def by_taps(x: Array, dy: Array) -> Array:
-        return _products_of_taps(x, dy, size=kernel.shape[:2], geometry=geometry).astype(kernel.dtype)
+    def products(x: Array, dy: Array) -> Array:
+        return _by_products(x, dy, size=kernel.shape[:2], geometry=geometry).astype(kernel.dtype)
 
-    return jax.lax.platform_dependent(x, dy, cpu=by_taps, default=xla)
+    return cast(Array, jax.lax.platform_dependent(x, dy, cpu=products, default=xla))
 
 
-def _products_of_taps(x: Array, dy: Array, *, size: Sequence[int], geometry: Geometry) -> Array:
-    """A matrix product for each place of the kernel: of what it lies on at every output, and the outputs' gradients.
+def _by_products(x: Array, dy: Array, *, size: Sequence[int], geometry: Geometry) -> Array:
+    """The kernel's gradient as matrix products: dy with what a row of the kernel lies on at every output.
+
+    Block by block in a loop: a block stays in the cache, and what it lays side by side is soon forgotten. Without the
+    loop, XLA prepares the blocks of all layers during the forward pass, which takes several times the memory.
 
     Returns:
-      The kernel's gradient, [height, width, in, out] float32.
+      [height, width, in, out] float32.
     """
     stride, padding = geometry
-    height, width, features = dy.shape[1:]
-    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    gradients = dy.reshape(-1, features)
-
-    def product(row: int, column: int) -> Array:
-        under = padded[:, row:, column:][:, : stride * height : stride, : stride * width : stride]
-        contracted = ((0,), (0,)), ((), ())
-        values = under.reshape(-1, x.shape[-1])
-        return jax.lax.dot_general(values, gradients, contracted, preferred_element_type=jnp.float32)
-
     rows, columns = size
-    return jnp.stack([jnp.stack([product(row, column) for column in range(columns)]) for row in range(rows)])
+    batch, height, width, features = dy.shape
+    channels = x.shape[-1]
+    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    images = _divisor(batch, at_most=BLOCK // (height * width))
+    lines = _divisor(height, at_most=BLOCK // width)
+    across = stride * (width - 1) + 1
+    down = stride * (lines - 1) + 1
+
+    def add(total: Array, block: Array) -> tuple[Array, None]:
+        image, line = images * (block // (height // lines)), lines * (block % (height // lines))
+        below = (images, down + rows - 1, padded.shape[2], channels)
+        covered = jax.lax.dynamic_slice(padded, (image, stride * line, 0, 0), below)
+        gradients = jax.lax.dynamic_slice(dy, (image, line, 0, 0), (images, lines, width, features))
+        gradients = gradients.reshape(-1, features)
+        beside = [covered[:, :, column : column + across : stride] for column in range(columns)]
+        lying_under = jnp.concatenate(beside, axis=-1)
+
+        def product(row: int) -> Array:
+            values = lying_under[:, row : row + down : stride].reshape(-1, columns * channels)
+            over_places = ((0,), (0,)), ((), ())
+            return jax.lax.dot_general(gradients, values, over_places, preferred_element_type=jnp.float32)
+
+        return total + jnp.stack([product(row) for row in range(rows)]), None
+
+    blocks = jnp.arange((batch // images) * (height // lines))
+    total, _ = jax.lax.scan(add, jnp.zeros((rows, features, columns * channels), jnp.float32), blocks)
+    return total.swapaxes(1, 2).reshape(rows, columns, channels, features)
+
+
+def _divisor(number: int, *, at_most: int) -> int:
+    """The largest divisor up to a limit; 1 below that."""
+    return max(d for d in range(1, number + 1) if number % d == 0 and d <= max(1, at_most))
