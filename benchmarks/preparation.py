@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
                 found, _ = finding.find_pairs(Path(flags.manual_dir), sen12.layout)
                 pairs.multiply(found, Path(folder), num_pairs=count, size=flags.size)
                 result["measured"] += compare(["pairs/multiplied"], manual_dir=folder, **turns)
-            results.write(flags.output, result)
+                results.write(flags.output, result)
     except RuntimeError as error:
         sys.exit(f"{error}")
 
