@@ -29,7 +29,9 @@ from benchmarks import results, timing, workloads
 SAMPLES_PER_SECOND = 10
 CURVE_POINTS = 100
 LIMITS_DB = (-25.0, 0.0)
-workloads.NETWORKS["tiny"] = workloads.UNet(widths=(8,), blocks_per_level=1, attention=(False,), norm_groups=2)
+workloads.NETWORKS["tiny"] = workloads.UNet(
+    widths=(2, 4, 8, 8, 8), blocks_per_level=1, attention=(False,) * 5, head_width=8, norm_groups=2
+)
 
 
 def make_scene(path: Path, side: int) -> None:
