@@ -12,7 +12,7 @@ Exit status 1: some could not be translated, and the last lines say which and wh
 
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -47,7 +47,7 @@ _SAMPLES = flags.DEFINE_integer(
 _TILE = flags.DEFINE_integer("tile", None, "Of a scene: side of a tile in pixels; default that of the training images.")
 _OVERLAP = flags.DEFINE_integer("overlap", None, "Of a scene: pixels that tiles share; default a quarter of a tile.")
 _BANDS = flags.DEFINE_list(
-    "bands", None, "Of a scene: names or numbers of the file's bands in the model's order; default by their names."
+    "bands", None, "Names or numbers of a file's bands in the model's order; default by their names."
 )
 _UNITS = flags.DEFINE_enum(
     "units", None, units.UNITS, "Of a scene: what its values are; default what the file and its values say."
@@ -81,6 +81,7 @@ def main(argv: list[str]) -> None:
             sampler=_SAMPLER.value,
             steps=_STEPS.value,
             seed=_SEED.value,
+            band_names=_BANDS.value,
         )
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -160,6 +161,7 @@ def translate(
     sampler: str | None,
     steps: int | None,
     seed: int,
+    band_names: Sequence[str] | None = None,
 ) -> dict[Path, str]:
     """Translates files one by one; a bad one does not keep the others from being done.
 
@@ -169,6 +171,7 @@ def translate(
       sampler: None for the one that suits the network.
       steps: None for the usual number.
       seed: of the noise.
+      band_names: names or numbers of the bands of GeoTIFF files, in the network's order; None: by their names.
 
     Returns:
       The files that could not be translated, and why.
@@ -182,7 +185,7 @@ def translate(
         try:
             # The noise depends on the file's name, not on its position in the folder.
             key = jax.random.fold_in(root, zlib.crc32(source.name.encode()))
-            levels, _ = translator.levels(patch.read(source, translator.description.radar))
+            levels, _ = translator.levels(patch.read(source, translator.description.radar, band_names=band_names))
             patch.write(target, translator.translate(levels, key[None], method=method)[0])
         except FAILURES as error:
             failed[source] = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -42,9 +42,11 @@ def choose(bands: "Sequence[imagery.Band]", radar: ImageFormat, *, given: Sequen
     if len({*numbers}) == len(radar.bands):
         return numbers
     if len(bands) != len(radar.bands):
-        raise ValueError(f"it has {len(bands)} band(s) ({shown}); the network takes {len(radar.bands)}: {wanted}.")
+        raise ValueError(
+            f"it has {len(bands)} band(s) ({shown}); the network takes {len(radar.bands)}: {wanted}. --bands chooses."
+        )
     if all(_is_name(band.description) for band in bands) and all(map(_is_name, radar.bands)):
-        raise ValueError(f"it has the bands {shown}; the network takes {wanted}.")
+        raise ValueError(f"it has the bands {shown}; the network takes {wanted}. --bands chooses.")
     return [band.number for band in bands]
 
 
