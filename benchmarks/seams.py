@@ -2,11 +2,11 @@
 
 python -m benchmarks.seams --model=RUN --input=SCENE.tif --steps=4
 
-Three measures of a translation; the first two are 1 where nothing shows. *Border*: the mean step of grey levels across the
-first and last columns of tiles, divided by that across all others. *Period*: the power of that profile of steps at the
-period of the tiles, divided by the median of its neighbours. *Shift*: the mean difference, in grey levels, from the
-translation by another grid of tiles, whose overlap is larger by an eighth of a tile. Besides the scene, hard cases are
-translated: flat land, water (dark speckle), and a single bright block in a dim surrounding.
+Three measures of a translation; the first two are 1 where nothing shows. *Border*: the mean step of grey levels
+across the first and last columns of tiles, divided by that across all others. *Period*: the power of that profile of
+steps at the period of the tiles, divided by the median of its neighbours. *Shift*: the mean difference, in grey
+levels, from the translation by another grid of tiles, whose overlap is larger by an eighth of a tile. Besides the
+scene, hard cases are translated: flat land, water (dark speckle), and a single bright block in a dim surrounding.
 """
 
 import argparse
