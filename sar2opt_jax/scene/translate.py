@@ -90,7 +90,8 @@ class SceneTranslator:
           OSError: where the scene cannot be read, or the output cannot be written.
           ValueError: for settings or a scene that do not fit, and why.
         """
-        source, output, began = os.fspath(source), paths.local_path(target, "--output"), time.monotonic()
+        source, began = os.path.expanduser(os.fspath(source)), time.monotonic()
+        output = paths.local_path(target, "--output")
         check_paths(source, output, overwrite=settings.overwrite)
         method, notes = self.method(settings)
         tiling = self.tiling(settings)
@@ -165,7 +166,7 @@ class SceneTranslator:
         if self._digest is None:
             self._digest = parameters_digest(self._trained.params)
         return outputs.identity(
-            os.fspath(source),
+            os.path.expanduser(os.fspath(source)),
             settings,
             model=self._trained.description.fingerprint,
             parameters=self._digest,
