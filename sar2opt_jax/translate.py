@@ -29,7 +29,7 @@ from tqdm import tqdm
 from sar2opt_jax import inference, paths
 from sar2opt_jax.cli import start
 from sar2opt_jax.inference import ImageTranslator
-from sar2opt_jax.scene import cluster, inputs, many, patch, stac, units
+from sar2opt_jax.scene import cluster, inputs, locks, many, patch, stac, units
 from sar2opt_jax.scene import translate as scene
 from sar2opt_jax.types import make_key
 
@@ -151,8 +151,11 @@ def _translate_scene(model: str, source: str, target: str) -> None:
     """A scene to a cloud-optimised GeoTIFF; what is worth to know of it is said beforehand."""
     settings = _scene_settings()
     try:
-        scene.check_paths(source, paths.local_path(target, "--output"), overwrite=settings.overwrite)
-        done = inference.load(model, stage=_STAGE.value).scenes(source, target, settings, say=tqdm.write)
+        output = paths.local_path(target, "--output")
+        scene.check_paths(source, output, overwrite=settings.overwrite)
+        translator = inference.load_scenes(model, stage=_STAGE.value)
+        with locks.held(output.absolute()):
+            done = translator(source, output, settings, say=tqdm.write)
     except FAILURES as error:
         sys.exit(f"{source} was not translated: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
     megapixels = done.height * done.width / 1e6
@@ -176,7 +179,7 @@ def _translate_many(model: str, source: str, target: str) -> None:
             translator.tiling(settings)
             found = inputs.find(source, translator.radar, output=folder)
             tasks = many.plan(inputs.shard(found.scenes, _SHARD.value), folder, settings)
-            run = functools.partial(many.here, translator=translator)
+            run = functools.partial(many.here, translator=translator, quiet=False)
             if _SCHEDULER.value is not None:
                 client = stack.enter_context(cluster.connect(_SCHEDULER.value))
                 on_worker = cluster.WorkerModel(f"{path} {_STAGE.value or ''}", load, translator.model)
