@@ -154,3 +154,8 @@ def load(path: str | os.PathLike[str], *, stage: str | None = None) -> ImageTran
         return ImageTranslator(export.load(source, stage=stage))
     flags = {**dict.fromkeys(settings.DEFAULTS), "discriminator": None, "stage": stage}
     return ImageTranslator(exports.read(files, flags=flags)[0])
+
+
+def load_scenes(path: str | os.PathLike[str], *, stage: str | None = None) -> SceneTranslator:
+    """What translates scenes of ``load``; arguments and errors as there."""
+    return load(path, stage=stage).scenes

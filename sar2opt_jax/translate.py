@@ -3,13 +3,19 @@
     sar2opt translate --model=runs/acd-simulated --input=SAR.png --output=OPTICAL.png
     sar2opt translate --model=runs/acd-simulated --input=SAR_FOLDER --output=OPTICAL_FOLDER --steps=8
     sar2opt translate --model=runs/acd-simulated --input=SCENE.tif --output=OPTICAL.tif --steps=4
+    sar2opt translate --model=runs/acd-simulated --input=SCENES --output=OPTICAL_FOLDER --format=cog
 
 What --output is called decides: .tif or .tiff is a scene, read by GDAL in any of its formats and written as a
 cloud-optimised GeoTIFF with the same coordinates (docs/scenes.md); .png and folders are images, PNG, JPEG or GeoTIFF
 files of any size, written as PNG. Both have the bands of the model's training data, which its description states.
+With --format=cog a folder gets a cloud-optimised GeoTIFF for each scene of --input: a folder, a list (.txt, a path a
+line), STAC items (.json) or a quoted pattern such as 'scenes/*.tif'. Scenes that the same model has translated with
+the same settings are skipped, and scenes.jsonl in the folder has a line for each.
 Exit status 1: some could not be translated, and the last lines say which and why.
 """
 
+import contextlib
+import functools
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,16 +29,21 @@ from tqdm import tqdm
 from sar2opt_jax import inference, paths
 from sar2opt_jax.cli import start
 from sar2opt_jax.inference import ImageTranslator
-from sar2opt_jax.scene import patch, units
+from sar2opt_jax.scene import cluster, inputs, locks, many, patch, stac, units
 from sar2opt_jax.scene import translate as scene
 from sar2opt_jax.types import make_key
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A workdir, a stage's directory in it, one checkpoint, or a folder that diffusers wrote."
 )
-_INPUT = flags.DEFINE_string("input", None, "A PNG, JPEG or GeoTIFF file, a folder of them, or a scene.")
+_INPUT = flags.DEFINE_string(
+    "input", None, "A PNG, JPEG or GeoTIFF file, a folder of them, or a scene; of --format=cog also many scenes."
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where the translation goes: a PNG file; a folder for a folder; a .tif file for a scene."
+)
+_FORMAT = flags.DEFINE_enum(
+    "format", None, ["png", "cog"], "What a folder is filled with; default png. Files are what they are called."
 )
 _STEPS = flags.DEFINE_integer(
     "steps", None, "Network evaluations; default 4 for a student, 50 for a teacher, 1 for a generator."
@@ -56,12 +67,20 @@ _RESAMPLE = flags.DEFINE_bool(
     "resample", False, "Of a scene: resamples it to the ground sampling distance of the training data."
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Of a scene: replaces an existing output.")
+_SHARD = flags.DEFINE_string(
+    "shard", None, "Of many scenes: I/N translates every N-th from the I-th on, I from 0 to N - 1, as one of N jobs."
+)
+_SCHEDULER = flags.DEFINE_string(
+    "scheduler", None, "Of many scenes: address of a Dask cluster that translates them, such as tcp://10.0.0.1:8786."
+)
 _STAGE = flags.DEFINE_string(
     "stage", None, "teacher, distill, adversarial, pix2pix or cyclegan; default the last one of the workdir."
 )
 
 FAILURES = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, jax.errors.JaxRuntimeError)
 """What a bad file leads to: unreadable, of the wrong kind, corrupt (PIL's SyntaxError), too large, out of memory."""
+SHOWN_FAILURES = 20
+"""More than this of many scenes are in their journal only."""
 
 
 def main(argv: list[str]) -> None:
@@ -70,8 +89,13 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # Orbax logs a dozen lines a checkpoint.
     model, source, target = (str(flag.value) for flag in (_MODEL, _INPUT, _OUTPUT))  # Required: none is None.
-    if Path(target).suffix.lower() in scene.SUFFIXES:
+    is_scene = Path(target).suffix.lower() in scene.SUFFIXES
+    _check_format(source, target, is_scene=is_scene)
+    if is_scene:
         _translate_scene(model, source, target)
+        return
+    if _FORMAT.value == "cog":
+        _translate_many(model, source, target)
         return
     try:
         planned, skipped = plan(paths.local_path(source, "--input"), paths.local_path(target, "--output"))
@@ -87,16 +111,30 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{type(error).__name__}: {error}")
     print(f"Translated {len(planned) - len(failed)} of {len(planned)} images to {target}.")
     if skipped:
-        names = ", ".join(path.name for path in skipped[:5]) + (", ..." if skipped[5:] else "")
-        print(f"Skipped {len(skipped)} in {source} that are no PNG, JPEG or TIFF files: {names}.")
+        print(_skipped([path.name for path in skipped], source, "no PNG, JPEG or TIFF files"))
     if failed:
         lines = [f"  {path}: {reason}" for path, reason in failed.items()]
         sys.exit("\n".join([f"{len(failed)} could not be translated:", *lines]))
 
 
-def _translate_scene(model: str, source: str, target: str) -> None:
-    """A scene to a cloud-optimised GeoTIFF; what is worth to know of it is said beforehand."""
-    settings = scene.SceneSettings(
+def _check_format(source: str, target: str, *, is_scene: bool) -> None:
+    """Ends the command where --format, --shard or --scheduler do not fit the output."""
+    is_folder = not Path(target).suffix or Path(target).is_dir()
+    if _FORMAT.value == "png" and is_scene:
+        sys.exit(f"--output={target} is a GeoTIFF; with --format=png it is a folder or ends in .png.")
+    if _FORMAT.value == "cog" and not is_scene and not is_folder:
+        sys.exit(f"--output={target} is no GeoTIFF; with --format=cog it is a folder or ends in .tif.")
+    if _FORMAT.value == "cog" and is_folder:
+        return
+    for flag in (_SHARD, _SCHEDULER):
+        if flag.value is not None:
+            sys.exit(f"--{flag.name} is of many scenes: it needs --format=cog and a folder as --output.")
+    if Path(source).suffix.lower() in stac.SUFFIXES:
+        sys.exit(f"--input={source} are STAC items; they need --format=cog and a folder as --output.")
+
+
+def _scene_settings() -> scene.SceneSettings:
+    return scene.SceneSettings(
         steps=_STEPS.value,
         sampler=_SAMPLER.value,
         seed=_SEED.value,
@@ -108,15 +146,58 @@ def _translate_scene(model: str, source: str, target: str) -> None:
         resample=_RESAMPLE.value,
         overwrite=_OVERWRITE.value,
     )
+
+
+def _translate_scene(model: str, source: str, target: str) -> None:
+    """A scene to a cloud-optimised GeoTIFF; what is worth to know of it is said beforehand."""
+    settings = _scene_settings()
     try:
-        scene.check_paths(source, paths.local_path(target, "--output"), overwrite=settings.overwrite)
-        done = inference.load(model, stage=_STAGE.value).scenes(source, target, settings, say=tqdm.write)
+        output = paths.local_path(target, "--output")
+        scene.check_paths(source, output, overwrite=settings.overwrite)
+        translator = inference.load_scenes(model, stage=_STAGE.value)
+        with locks.held(output.absolute()):
+            done = translator(source, output, settings, say=tqdm.write)
     except FAILURES as error:
         sys.exit(f"{source} was not translated: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
     megapixels = done.height * done.width / 1e6
     print(f"Translated {done.height} x {done.width} pixels ({megapixels:.3g} MP) in {done.seconds:.0f} s to {target}.")
     if done.uncertainty is not None:
         print(f"Their standard deviation over {settings.samples} samples is in {done.uncertainty}.")
+
+
+def _translate_many(model: str, source: str, target: str) -> None:
+    """Many scenes to a folder, here or on a cluster."""
+    settings = _scene_settings()
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = paths.local_path(target, "--output")
+            if _SHARD.value is not None:
+                inputs.shard_numbers(_SHARD.value)
+            path = paths.local_path(model, "--model").absolute()
+            load = functools.partial(inference.load_scenes, str(path), stage=_STAGE.value)
+            translator = load()
+            translator.method(settings)  # What does not fit is said before any scene.
+            translator.tiling(settings)
+            found = inputs.find(source, translator.radar, output=folder)
+            tasks = many.plan(inputs.shard(found.scenes, _SHARD.value), folder, settings)
+            run = functools.partial(many.here, translator=translator, quiet=False)
+            if _SCHEDULER.value is not None:
+                client = stack.enter_context(cluster.connect(_SCHEDULER.value))
+                on_worker = cluster.WorkerModel(f"{path} {_STAGE.value or ''}", load, translator.model)
+                run = functools.partial(cluster.there, client=client, model=on_worker, say=tqdm.write)
+            done = many.translate(tasks, run, journal=many.journal_path(folder, _SHARD.value))
+        except FAILURES as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+    if found.skipped:
+        print(_skipped(found.skipped, source, "no scenes, or of another polarisation"))
+    print(
+        f"Translated {done.counts['done']} of {len(tasks)} scenes ({done.megapixels:.3g} MP) in {done.seconds:.0f} s "
+        f"to {target}; {done.counts['current']} were current. {done.journal} has a line for each."
+    )
+    if done.failures:
+        lines = [f"  {name}: {reason}" for name, reason in [*done.failures.items()][:SHOWN_FAILURES]]
+        more = ["  ..."] if len(done.failures) > SHOWN_FAILURES else []
+        sys.exit("\n".join([f"{len(done.failures)} could not be translated:", *lines, *more]))
 
 
 def plan(source: Path, target: Path) -> tuple[dict[Path, Path], list[Path]]:
@@ -192,6 +273,11 @@ def translate(
     return failed
 
 
+def _skipped(names: Sequence[str], source: str, what: str) -> str:
+    shown = ", ".join(names[:5]) + (", ..." if names[5:] else "")
+    return f"Skipped {len(names)} in {source} that are {what}: {shown}."
+
+
 def _png_name(path: Path) -> str:
     return path.name if path.suffix.lower() == ".png" else f"{path.stem}.png"
 
@@ -200,7 +286,8 @@ def run() -> None:
     """The entry point, of ``sar2opt translate``."""
     required = ("model", "input", "output")
     of_scenes = ("samples", "tile", "overlap", "bands", "units", "resample", "overwrite")
-    shown = (*required, "steps", "sampler", "seed", "stage", *of_scenes)
+    of_many = ("format", "shard", "scheduler")
+    shown = (*required, "steps", "sampler", "seed", "stage", *of_scenes, *of_many)
     start.run(main, start.Command(module="sar2opt_jax.translate", text=__doc__ or "", shown=shown, required=required))
 
 

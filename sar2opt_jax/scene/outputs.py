@@ -9,7 +9,8 @@ from typing import Any
 
 from sar2opt_jax import __version__
 from sar2opt_jax.description import digest
-from sar2opt_jax.scene import cog
+from sar2opt_jax.scene import addresses, cog
+from sar2opt_jax.scene.addresses import Source
 from sar2opt_jax.scene.tiling import Tiling
 from sar2opt_jax.translator import Method
 
@@ -48,12 +49,12 @@ class SceneSettings:
 
 
 def identity(
-    source: str, settings: SceneSettings, *, model: str, parameters: str, method: Method, tiling: Tiling
+    source: Source, settings: SceneSettings, *, model: str, parameters: str, method: Method, tiling: Tiling
 ) -> dict[str, Any]:
     """All that an output depends on, plain JSON.
 
     Args:
-      source: path or address of the scene.
+      source: path or address of the scene, or one for each band.
       settings: as they were given.
       model: fingerprint of the network's description.
       parameters: digest of the network's parameters.
@@ -63,11 +64,12 @@ def identity(
     shaped = {**dataclasses.asdict(settings), **dataclasses.asdict(method), **dataclasses.asdict(tiling)}
     for name in ("steps", "overwrite"):  # The number of steps is that of the method.
         del shaped[name]
+    found = [_input(file) for file in addresses.files(source)]
     return {
         "model": model,
         "parameters": parameters,
         "version": __version__,
-        "input": _input(source),
+        "input": found[0] if len(found) == 1 else found,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in shaped.items()},
     }
 
@@ -77,16 +79,16 @@ def _input(source: str) -> dict[str, Any]:
     try:
         found = os.stat(source)
     except OSError:
-        return {"address": source}
+        return {"address": addresses.unsigned(source)}
     return {"path": str(Path(source).resolve()), "size": found.st_size, "modified_ns": found.st_mtime_ns}
 
 
-def tags(source: str, made: Mapping[str, Any]) -> dict[str, str]:
+def tags(source: Source, made: Mapping[str, Any]) -> dict[str, str]:
     """Of an output; ``made`` is from ``identity``."""
     return {
         "TIFFTAG_SOFTWARE": f"sar2opt_jax {__version__}",
         "TIFFTAG_IMAGEDESCRIPTION": SYNTHETIC,
-        "SAR2OPT_INPUT": Path(source).name,
+        "SAR2OPT_INPUT": ", ".join(Path(addresses.unsigned(file)).name for file in addresses.files(source)),
         "SAR2OPT_MODEL": made["model"],
         "SAR2OPT_STEPS": str(made["num_steps"]),
         **{f"SAR2OPT_{name.upper()}": str(made[name]) for name in ("sampler", "seed", "samples")},
@@ -99,7 +101,7 @@ def uncertainty_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}.uncertainty{output.suffix}")
 
 
-def check_paths(source: str, output: Path, *, overwrite: bool) -> None:
+def check_paths(source: Source, output: Path, *, overwrite: bool) -> None:
     """Checks where an output goes.
 
     Raises:
@@ -110,7 +112,7 @@ def check_paths(source: str, output: Path, *, overwrite: bool) -> None:
         raise ValueError(f"A georeferenced output ends in {' or '.join(SUFFIXES)}; got {output}.")
     if output.is_dir():
         raise ValueError(f"--output {output} is a folder; expected a file.")
-    if output.exists() and os.path.exists(source) and output.samefile(source):
+    if output.exists() and any(os.path.exists(file) and output.samefile(file) for file in addresses.files(source)):
         raise ValueError(f"--output {output} would overwrite the input; choose another one.")
     if output.exists() and not overwrite:
         raise FileExistsError(f"--output {output} exists; --overwrite replaces it.")

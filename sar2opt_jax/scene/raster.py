@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sar2opt_jax.description import Description
-from sar2opt_jax.scene import bands, units
+from sar2opt_jax.scene import addresses, bands, units
+from sar2opt_jax.scene.addresses import Source
 
 if TYPE_CHECKING:
     from tfds_builders import imagery
@@ -113,7 +114,7 @@ class SceneRadar:
 
 @contextlib.contextmanager
 def opened(
-    address: str,
+    source: Source,
     about: Description,
     *,
     band_names: Sequence[str] | None = None,
@@ -123,7 +124,7 @@ def opened(
     """A scene, of which little is decoded yet.
 
     Args:
-      address: of any raster that GDAL opens.
+      source: path or address of any raster that GDAL opens; or one for each band in the network's order.
       about: what the network is.
       band_names: names or numbers of the bands, in the network's order; None: by the names of both.
       unit: of the values, one of ``units.UNITS``; None: as the file and its values say.
@@ -136,19 +137,21 @@ def opened(
     # Late: GDAL takes a while to import.
     from tfds_builders import imagery
 
-    radar = about.radar
+    radar, files = about.radar, addresses.files(source)
+    if len(files) not in (1, len(radar.bands)):
+        raise ValueError(f"it is of {len(files)} files; the network takes {len(radar.bands)} bands.")
     with contextlib.ExitStack() as stack:
         try:
-            header, notes = _header(address), []
-            files = bands.beside(Path(address), radar) if len(header.bands) == 1 and band_names is None else None
+            header, notes = _header(files[0]), []
+            if len(files) == len(header.bands) == 1 and band_names is None:
+                files = tuple(map(str, bands.beside(Path(files[0]), radar) or files))
             wanted = _wanted_size(header, about, resample=resample, notes=notes)
-            if files is not None:
-                opens = [stack.enter_context(imagery.opened_scene(str(file), size=wanted)) for file in files]
+            opens = [stack.enter_context(imagery.opened_scene(file, size=wanted)) for file in files]
+            if len(files) > 1:
                 parts = [(file, [file.header.bands[0].number]) for file in opens]
-                notes.append(f"Bands are read from {', '.join(file.name for file in files)}.")
+                notes.append(f"Bands are read from {', '.join(Path(addresses.unsigned(file)).name for file in files)}.")
             else:
-                file = stack.enter_context(imagery.opened_scene(address, size=wanted))
-                parts = [(file, bands.choose(file.header.bands, radar, given=band_names))]
+                parts = [(opens[0], bands.choose(opens[0].header.bands, radar, given=band_names))]
         except imagery.UNREADABLE as error:
             kind = ValueError if isinstance(error, ValueError) else OSError
             raise kind(str(error).strip() or type(error).__name__) from error

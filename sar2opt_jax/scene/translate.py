@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from sar2opt_jax import paths
 from sar2opt_jax.data.scaling import to_uint8
-from sar2opt_jax.description import digest
+from sar2opt_jax.description import ImageFormat, digest
 from sar2opt_jax.export import Export, parameters_digest
-from sar2opt_jax.scene import cog, outputs, raster
+from sar2opt_jax.scene import addresses, cog, outputs, raster
+from sar2opt_jax.scene.addresses import Source
 from sar2opt_jax.scene.network import Tile, TileNetwork
 from sar2opt_jax.scene.outputs import SUFFIXES as SUFFIXES
 from sar2opt_jax.scene.outputs import SceneSettings, check_paths, check_space, uncertainty_path
@@ -70,7 +71,7 @@ class SceneTranslator:
 
     def __call__(
         self,
-        source: str | os.PathLike[str],
+        source: Source,
         target: str | os.PathLike[str],
         settings: SceneSettings,
         *,
@@ -80,7 +81,7 @@ class SceneTranslator:
         """Translates a scene to a cloud-optimised GeoTIFF; a run that was interrupted is resumed.
 
         Args:
-          source: path or address of any raster that GDAL opens.
+          source: path or address of any raster that GDAL opens; or one for each band in the network's order.
           target: the output, ``.tif`` or ``.tiff``.
           settings: how.
           quiet: without a progress bar.
@@ -90,9 +91,8 @@ class SceneTranslator:
           OSError: where the scene cannot be read, or the output cannot be written.
           ValueError: for settings or a scene that do not fit, and why.
         """
-        source, began = os.path.expanduser(os.fspath(source)), time.monotonic()
-        output = paths.local_path(target, "--output")
-        check_paths(source, output, overwrite=settings.overwrite)
+        files, output, began = addresses.files(source), paths.local_path(target, "--output"), time.monotonic()
+        check_paths(files, output, overwrite=settings.overwrite)
         method, notes = self.method(settings)
         tiling = self.tiling(settings)
         layers = [cog.optical(output)]
@@ -100,9 +100,9 @@ class SceneTranslator:
             layers.append(cog.uncertainty(uncertainty_path(output), settings.samples))
         about = self._trained.description
         with raster.opened(
-            source, about, band_names=settings.bands, unit=settings.unit, resample=settings.resample
+            files, about, band_names=settings.bands, unit=settings.unit, resample=settings.resample
         ) as scene:
-            identity = self.identity(source, settings)
+            identity = self.identity(files, settings)
             check_space(output, layers, height=scene.height, width=scene.width)
             partial = cog.PartialScene(tuple(layers), identity=identity, height=scene.height, width=scene.width)
             notes += scene.notes
@@ -112,10 +112,10 @@ class SceneTranslator:
                 say(note)
             try:
                 self._stream(scene, partial, method=method, tiling=tiling, settings=settings, quiet=quiet)
-                partial.finish(scene.georeference, outputs.tags(source, identity))
+                partial.finish(scene.georeference, outputs.tags(files, identity))
             except BaseException as error:
                 # What a local file is corrupt for, or a network diverges for, will not be otherwise next time.
-                is_final = isinstance(error, raster.UnreadableRowsError) and os.path.exists(source)
+                is_final = isinstance(error, raster.UnreadableRowsError) and all(map(os.path.exists, files))
                 if is_final or isinstance(error, ValueError) or not partial.rows:
                     partial.remove()
                 else:
@@ -161,22 +161,24 @@ class SceneTranslator:
         tile = settings.tile or -(-self._trained.description.image_size // multiple) * multiple
         return Tiling(tile=tile, overlap=tile // OVERLAP if settings.overlap is None else settings.overlap)
 
-    def identity(self, source: str | os.PathLike[str], settings: SceneSettings) -> dict[str, Any]:
-        """All that an output depends on, plain JSON."""
+    @property
+    def radar(self) -> ImageFormat:
+        """The network's radar images."""
+        return self._trained.description.radar
+
+    @property
+    def model(self) -> dict[str, str]:
+        """What tells the network from others: the fingerprint of its description, and the digest of its parameters."""
         if self._digest is None:
             self._digest = parameters_digest(self._trained.params)
-        return outputs.identity(
-            os.path.expanduser(os.fspath(source)),
-            settings,
-            model=self._trained.description.fingerprint,
-            parameters=self._digest,
-            method=self.method(settings)[0],
-            tiling=self.tiling(settings),
-        )
+        return {"model": self._trained.description.fingerprint, "parameters": self._digest}
 
-    def is_current(
-        self, source: str | os.PathLike[str], target: str | os.PathLike[str], settings: SceneSettings
-    ) -> bool:
+    def identity(self, source: Source, settings: SceneSettings) -> dict[str, Any]:
+        """All that an output depends on, plain JSON."""
+        method, tiling = self.method(settings)[0], self.tiling(settings)
+        return outputs.identity(source, settings, **self.model, method=method, tiling=tiling)
+
+    def is_current(self, source: Source, target: str | os.PathLike[str], settings: SceneSettings) -> bool:
         """Whether an output is what translating the scene again would give."""
         output = Path(target)
         beside = settings.samples == 1 or uncertainty_path(output).is_file()
@@ -240,7 +242,7 @@ class SceneTranslator:
     ) -> None:
         megapixels = scene.height * scene.width / 1e6
         done = partial.rows * scene.width / 1e6
-        bar = tqdm(total=megapixels, initial=done, unit=" MP", unit_scale=False, disable=quiet or None, smoothing=0.1)
+        bar = tqdm(total=megapixels, initial=done, unit=" MP", disable=quiet or None, smoothing=0.1, leave=None)
         with bar, ReadAhead(scene) as radar, WriteBehind(partial.write) as write:
             rows = Sweep(
                 radar,
