@@ -68,6 +68,7 @@ def _paper() -> Config:
     config.train.keep_best_metric = config_dict.placeholder(str)
     config.train.keep_best_checkpoints = 1  # of the best by keep_best_metric, besides all others that are kept
     config.train.loader_threads = 16
+    config.train.trackers = ()  # wandb, mlflow: where metrics go besides the workdir; each needs the extra of its name
 
     config.teacher = ConfigDict()
     config.teacher.num_steps = 200_000

@@ -95,8 +95,8 @@ PRNG = "threefry2x32"
 draw a whole batch from its first key, so that results depend on the batch size."""
 
 
-def make_key(seed: int) -> Array:
-    """The key of a seed, for ``PRNG``."""
+def make_key(seed: int | Array) -> Array:
+    """The key of a seed, an integer or a scalar array of one, for ``PRNG``."""
     return jax.random.key(seed, impl=PRNG)
 
 

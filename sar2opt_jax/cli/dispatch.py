@@ -26,6 +26,7 @@ COMMANDS = {
     ),
     "translate": Subcommand("sar2opt_jax.translate", "translates radar images to optical ones by a trained run"),
     "convert": Subcommand("sar2opt_jax.convert", "carries weights over from diffusers (PyTorch), and back"),
+    "export": Subcommand("sar2opt_jax.deploy", "writes a trained run as one program that runs without this package"),
     "prepare": Subcommand("tfds_builders.prepare", "turns downloaded image pairs into a dataset"),
 }
 

@@ -51,8 +51,9 @@ def train(
 ) -> Networks:
     """Runs a stage from where it stands to its last step.
 
-    The order of a round is: validate, save, preview, leave if told to, then read a batch, step, log. Metrics are read
-    one step late, so that the device never waits for the log.
+    The order of a round is: validate, preview, save, leave if told to, then read a batch, step, log. Saving comes after
+    all that is reported of a step, or a process killed in between would never report it. Metrics are read one step
+    late, so that the device never waits for the log.
 
     Args:
       stage: the training objective.
@@ -121,12 +122,12 @@ def train(
             if step > first and (step % validate_every_steps == 0 or finished):
                 meter.catch_up()
                 meter.validated(step, validate(step, state, stage.export(state)))
+            if step > first and (step % preview_every_steps == 0 or finished):
+                writer.image(step, preview(step, stage.export(state)))
             if step > saved and (step % save_every_steps == 0 or finished or told_to_stop):
                 meter.catch_up()
                 checkpoints.save(step, state, batches, stage.export(state), progress=meter.progress())
                 saved = step
-            if step > first and (step % preview_every_steps == 0 or finished):
-                writer.image(step, preview(step, stage.export(state)))
             if told_to_stop or finished:
                 break
             batch = parallel.shard(next(batches))

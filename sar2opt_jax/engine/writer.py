@@ -1,7 +1,7 @@
 """Writers of a run's metrics and previews: JSON lines, TensorBoard events, PNG files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -81,8 +81,8 @@ class TensorBoard:
         self._events: SummaryWriter | None = None
 
     def resume(self, step: int) -> None:
-        """Purges events after ``step``."""
-        self._open(purge_step=step + 1 if step else None)
+        """Purges events after ``step``: all of them where a killed run had saved nothing and begins again."""
+        self._open(purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One point on each curve."""
@@ -165,12 +165,13 @@ class Everywhere:
             writer.close()
 
 
-def make_writer(workdir: Path, *, stage: str) -> Everywhere:
-    """The writers of a stage; only the first of several processes writes."""
+def make_writer(workdir: Path, *, stage: str, more: Callable[[], Sequence[Writer]] = tuple) -> Everywhere:
+    """The writers of a stage, and those that ``more`` makes; only the first of several processes writes."""
     if jax.process_index() != 0:
         return Everywhere()
     return Everywhere(
         JsonLines(workdir / "metrics.jsonl", stage=stage),
         TensorBoard(workdir / "events" / stage),
         PngFiles(workdir / "previews", stage=stage),
+        *more(),
     )

@@ -1,6 +1,7 @@
 """Translates examples with trained networks, reusing existing translations, and measures the speed."""
 
 import dataclasses
+import datetime
 import functools
 import hashlib
 import logging
@@ -131,21 +132,49 @@ def translate_missing(
             gallery, positions = galleries[contender.folder], todo[contender.folder]
             bar.set_description(contender.label)
             translate = jax.jit(functools.partial(_translate, contender.translator, contender.method))
-            speed = {}
-            if positions:
-                speed = _fill(
-                    gallery, contender, translate, examples, sources, positions, batches=batches, rng=rng, bar=bar
-                )
-            if index != 0:
+            if not positions:
                 continue
-            here = hardware()
-            kept = gallery.speed if gallery.speed.get("here") == here else {}
-            if kept.get("batch", 0) > speed.get("batch", 0):  # A small batch gives a poorer estimate.
-                speed = {}
-            if "ms_per_image" not in kept:
-                one = to_float(examples.sar([0])), _names(examples.ids[:1])
-                kept["ms_per_image"] = latency_ms(translate, contender.params, rng, *one, repeats=timing_repeats)
-            gallery.speed = {**kept, **speed, "here": here}
+            speed = _fill(
+                gallery, contender, translate, examples, sources, positions, batches=batches, rng=rng, bar=bar
+            )
+            kept = _speed_here(gallery)
+            if index == 0 and speed["batch"] >= kept.get("batch", 0):  # A small batch gives a poorer estimate.
+                gallery.speed = kept | speed | {"here": hardware()}
+    if index == 0:
+        _time_single_images(contenders, galleries, examples, rng=rng, repeats=timing_repeats)
+
+
+def _speed_here(gallery: Gallery) -> dict[str, Any]:
+    """What was measured on this hardware."""
+    return gallery.speed if gallery.speed.get("here") == hardware() else {}
+
+
+def _time_single_images(
+    contenders: Sequence[Contender],
+    galleries: Mapping[str, Gallery],
+    examples: EvaluationSet,
+    *,
+    rng: Array,
+    repeats: int,
+) -> None:
+    """Writes the latency of every method, all of one session.
+
+    Where one is missing all are measured again: their ratios are reported, and another session may have been another
+    load of the same machine.
+    """
+    known = [_speed_here(galleries[contender.folder]) for contender in contenders]
+    sessions = {speed.get("session") for speed in known}
+    if len(sessions) == 1 and None not in sessions:
+        return
+    session = datetime.datetime.now(datetime.UTC).isoformat()
+    one = to_float(examples.sar([0])), _names(examples.ids[:1])
+    with tqdm(contenders, desc="Timing single images", unit="method", disable=None) as bar:
+        for contender, speed in zip(bar, known, strict=True):
+            translate = jax.jit(functools.partial(_translate, contender.translator, contender.method))
+            latency = latency_ms(translate, contender.params, rng, *one, repeats=repeats)
+            galleries[contender.folder].speed = speed | {
+                "ms_per_image": latency, "session": session, "here": hardware(),
+            }  # fmt: skip
 
 
 def _fill(

@@ -8,7 +8,7 @@ import jax
 
 from sar2opt_jax.description import DTYPES
 from sar2opt_jax.diffusion import losses, times
-from sar2opt_jax.engine import parallel
+from sar2opt_jax.engine import parallel, trackers
 from sar2opt_jax.models.discriminator import Discriminator
 from sar2opt_jax.models.patchgan import PatchGAN
 from sar2opt_jax.models.unet import UNet
@@ -81,6 +81,7 @@ def _check_train(config: Config) -> None:
     if keep is not None and keep % save:
         raise ValueError(f"keep_every_steps ({keep}) must be a multiple of save_every_steps ({save}).")
     check_known("train.nonfinite", config.train.nonfinite, ("stop", "skip"))
+    trackers.check(tuple(config.train.trackers))
     check_known("train.mapping", config.train.mapping, ("auto", *parallel.MAPPINGS))
     parallel.check_batch_size(
         config.train.batch_size, num_devices=jax.device_count(), micro_batches=config.train.micro_batches

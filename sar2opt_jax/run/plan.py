@@ -1,5 +1,6 @@
 """From a config to a run: reads the config, checks it against itself, the devices, the data and the workdir."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,12 +137,21 @@ def plan_stage(config: Config, name: str, dataset: Prepared, *, parent: str | No
         name=name,
         objective=STAGES[name].make(config, len(about.radar.bands)),
         num_steps=settings.num_steps,
-        seed=config.seed + list(STAGES).index(name),  # Stages differ in data order and noise.
+        seed=stage_seed(config.seed, name),
         learning_rate=lambda step: float(cast(Array, rate(step))),
         description=about,
         translator=translator,
         preview=translator.method(num_steps=settings.get("preview_steps")),
     )
+
+
+def stage_seed(seed: int, name: str) -> int:
+    """The seed of stage ``name`` in a run with ``seed``, below 2^31.
+
+    Stages differ in data order and noise. A digest, because sums of seed and position would give a stage of one run
+    what another stage of a run with another seed had.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4]) >> 1
 
 
 def description(config: Config, name: str, dataset: Prepared, *, parent: str | None = None) -> Description:

@@ -28,12 +28,12 @@ from sar2opt_jax import export, paths
 from sar2opt_jax.data import pipeline
 from sar2opt_jax.data.prepared import Source
 from sar2opt_jax.description import Description
-from sar2opt_jax.engine import agreement, lock, loop
+from sar2opt_jax.engine import agreement, lock, loop, trackers
 from sar2opt_jax.engine.checkpoint import Checkpoints
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.engine.replay import replay
 from sar2opt_jax.engine.retention import Retention
-from sar2opt_jax.engine.writer import make_writer
+from sar2opt_jax.engine.writer import Writer, make_writer
 from sar2opt_jax.evaluation.figures import grid
 from sar2opt_jax.evaluation.translations import Contender
 from sar2opt_jax.export import Export
@@ -93,6 +93,7 @@ class TrainSettings:
     keep_best_metric: str | None
     keep_best_checkpoints: int
     loader_threads: int
+    trackers: tuple[str, ...]
     augment: bool
     radar_jitter: float
 
@@ -181,7 +182,7 @@ class Experiment:
         parts = self._parts(plan, networks)
         with (
             self._checkpoints(plan) as checkpoints,
-            make_writer(self.workdir, stage=plan.name) as writer,
+            make_writer(self.workdir, stage=plan.name, more=lambda: self._trackers(plan)) as writer,
         ):
             return loop.train(
                 plan.objective,
@@ -202,6 +203,9 @@ class Experiment:
                 save_every_steps=settings.save_every_steps,
                 nonfinite=settings.nonfinite,
             )
+
+    def _trackers(self, plan: StagePlan) -> list[Writer]:
+        return trackers.make(self.train_settings.trackers, self.workdir, stage=plan.name, config=self.config)
 
     def _checkpoints(self, plan: StagePlan) -> Checkpoints:
         directory = self.workdir / plan.name / "checkpoints"

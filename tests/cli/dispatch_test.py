@@ -28,6 +28,7 @@ def started(monkeypatch):
         (["evaluate", "--config=acd"], ("sar2opt_jax.main", "sar2opt evaluate", "--mode=evaluate", "--config=acd")),
         (["translate", "--model=run"], ("sar2opt_jax.translate", "sar2opt translate", "--model=run")),
         (["convert", "--help"], ("sar2opt_jax.convert", "sar2opt convert", "--help")),
+        (["export", "--model=run"], ("sar2opt_jax.deploy", "sar2opt export", "--model=run")),
         (["prepare", "sen12"], ("tfds_builders.prepare", "sar2opt prepare", "sen12")),
     ],
 )

@@ -146,6 +146,23 @@ def test_death_without_warning_resumes_to_the_bit(train, tmp_path, undisturbed):
     assert_same_run(tmp_path / "run", train(tmp_path / "run"), undisturbed)
 
 
+@pytest.mark.parametrize("step", [4, NUM_STEPS])
+def test_preview_that_a_kill_prevented_is_made_by_the_next_run(train, tmp_path, step):
+    def die(at, networks):
+        if at == step:
+            raise MemoryError
+        return picture(at, networks)
+
+    def picture(at, networks):
+        return np.full((8, 8, 3), at, np.uint8)
+
+    with pytest.raises(MemoryError):
+        train(tmp_path, preview=die, preview_every_steps=4)
+    train(tmp_path, preview=picture, preview_every_steps=4)
+    found = sorted(path.name for path in (tmp_path / "previews").iterdir())
+    assert found == [f"linear_{made:07d}.png" for made in (4, 8, NUM_STEPS)]
+
+
 def test_checkpoint_knows_what_was_logged_last_however_often_the_run_was_stopped_since(train, tmp_path):
     for number in (7, 1):  # Stopped at step 7, and again one step later; step 5 is the last that was logged.
         with pytest.raises(loop.Interrupted):

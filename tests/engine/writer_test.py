@@ -1,10 +1,12 @@
 import json
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from sar2opt_jax.engine.writer import JsonLines, make_writer
+from sar2opt_jax.engine.writer import JsonLines, TensorBoard, make_writer
 
 
 @pytest.fixture
@@ -60,6 +62,28 @@ def test_all_writers_write_below_the_workdir(tmp_path):
     assert lines(tmp_path / "metrics.jsonl") == [{"stage": "teacher", "step": 500, "loss/teacher": 0.5}]
     [events] = (tmp_path / "events" / "teacher").iterdir()
     assert b"loss/teacher" in events.read_bytes() and b"preview" in events.read_bytes()
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_events_after_the_resumed_step_are_purged(tmp_path, step):
+    for value in (1.0, 2.0):  # The second is the run that goes on after a kill.
+        writer = TensorBoard(tmp_path / str(value))
+        writer.resume(step)
+        writer.scalars(step + 10, {"loss": value})
+        writer.close()
+    events = [event for event in read_events(tmp_path / "2.0") if event.HasField("session_log")]
+    assert [(event.session_log.status, event.step) for event in events] == [(SessionLog.START, step + 1)]
+
+
+def read_events(directory):
+    """The events of the only file in a directory; a record is a length, its checksum, the event, its checksum."""
+    [path] = directory.iterdir()
+    data, events = path.read_bytes(), []
+    while data:
+        [length] = struct.unpack_from("<Q", data)
+        events.append(Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    return events
 
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch):

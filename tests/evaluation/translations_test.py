@@ -1,3 +1,4 @@
+import itertools
 import time
 from types import SimpleNamespace
 
@@ -75,7 +76,26 @@ def test_speed_is_kept_with_what_it_was_measured_on(tmp_path, contender, example
     monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: 7.0)
     monkeypatch.setattr(translations, "hardware", lambda: {"Processor": "another"})
     elsewhere = translate(contender("ddim", 1), examples(), tmp_path).speed
+    assert elsewhere.pop("session") > measured["session"]
     assert elsewhere == {"ms_per_image": 7.0, "here": {"Processor": "another"}}
+
+
+def test_latencies_that_are_compared_are_of_one_session(tmp_path, contender, examples, monkeypatch):
+    times = itertools.count(1.0)
+    monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: next(times))
+    methods = [contender("ddim", 1), contender("ddim", 2)]
+    galleries = {method.folder: Gallery(tmp_path / method.folder) for method in methods}
+
+    def timed(*methods):
+        for method in methods:
+            galleries[method.folder].open(made_by={})
+        translations.translate_missing(
+            methods, galleries, examples(), batches=Batches(4), rng=jax.random.key(0), timing_repeats=1
+        )
+        return [galleries[method.folder].speed["ms_per_image"] for method in methods]
+
+    assert timed(methods[0]) == [1.0] and timed(methods[0]) == [1.0]
+    assert timed(*methods) == [2.0, 3.0] and timed(*methods) == [2.0, 3.0]
 
 
 @pytest.mark.usefixtures("untimed")

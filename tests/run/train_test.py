@@ -15,6 +15,7 @@ from sar2opt_jax.data.prepared import Prepared
 from sar2opt_jax.engine import recovery
 from sar2opt_jax.engine.parallel import DataParallel
 from sar2opt_jax.run import plan
+from sar2opt_jax.run.stages import STAGES
 from tfds_builders.prepare import prepare
 
 
@@ -44,6 +45,11 @@ def tiny(data_dir, *, stages=("teacher", "distill"), **changes):
             group = group[name]
         group[field] = value
     return config
+
+
+def test_no_stage_of_any_run_has_the_seed_of_another():
+    seeds = [plan.stage_seed(seed, name) for seed in range(1000) for name in STAGES]
+    assert len(set(seeds)) == len(seeds) and min(seeds) >= 0 and max(seeds) < 2**31
 
 
 @pytest.fixture(scope="module")
