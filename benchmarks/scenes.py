@@ -4,7 +4,7 @@ python -m benchmarks.scenes                                                # 1,5
 python -m benchmarks.scenes --height=2000 --width=20000 --network=tiny --tile=256 --rival=none --repeats=1   # memory
 
 Each run is a process of its own, in turns: it translates a small scene first, so that all is compiled, then the large
-one. The same tiles, the same overlap, one step. Memory is the resident set of the process, sampled ten times a second.
+one. The same tiles and overlap. Memory is the resident set of the process, sampled ten times a second.
 """
 
 import argparse
