@@ -64,7 +64,7 @@ def test_a_raster_without_a_type_is_known_by_its_suffix():
         ({"vv_a": asset("a.tif"), "vv_b": asset("b.tif"), "vh": asset("c.tif")}, "has several images of VV, VH"),
         (
             {"one": asset("a.tif", bands=[{"name": "VV"}, {"name": "HH"}]), "vh": asset("c.tif")},
-            "asset 'one' holds VV, HH; expected one band a file",
+            "asset 'one' holds VV, HH; expected VV, VH in one file",
         ),
         ({"vv": {"href": "vv.xml", "type": "application/xml"}, "vh": {}}, "has no radar image"),
     ],
