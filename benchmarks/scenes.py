@@ -1,10 +1,10 @@
 """A whole scene, file to file, against the same network in PyTorch driven by a plain loop over windows of rasterio.
 
 python -m benchmarks.scenes                                                # 1,536 x 1,536 pixels, for a CPU
-python -m benchmarks.scenes --side=20000 --network=tiny --tile=256 --rival=none --repeats=1     # the curve of memory
+python -m benchmarks.scenes --height=2000 --width=20000 --network=tiny --tile=256 --rival=none --repeats=1   # memory
 
 Each run is a process of its own, in turns: it translates a small scene first, so that all is compiled, then the large
-one. The same tiles, the same overlap, one step. Memory is the resident set of the process, sampled ten times a second.
+one. The same tiles and overlap. Memory is the resident set of the process, sampled ten times a second.
 """
 
 import argparse
@@ -29,24 +29,26 @@ from benchmarks import results, timing, workloads
 SAMPLES_PER_SECOND = 10
 CURVE_POINTS = 100
 LIMITS_DB = (-25.0, 0.0)
-workloads.NETWORKS["tiny"] = workloads.UNet(widths=(8,), blocks_per_level=1, attention=(False,), norm_groups=2)
+workloads.NETWORKS["tiny"] = workloads.UNet(
+    widths=(2, 4, 8, 8, 8), blocks_per_level=1, attention=(False,) * 5, head_width=8, norm_groups=2
+)
 
 
-def make_scene(path: Path, side: int) -> None:
+def make_scene(path: Path, height: int, width: int) -> None:
     """Speckle over smooth backscatter in dB, with a coordinate system and a border without data."""
     rng = np.random.default_rng(0)
-    profile = {"driver": "GTiff", "height": side, "width": side, "count": 1, "dtype": "float32", "nodata": -9999.0}
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "float32", "nodata": -9999.0}
     tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "crs": "EPSG:32630"}
-    columns = np.arange(side)
+    columns = np.arange(width)
     with rasterio.open(
         path, "w", **profile, **tiles, transform=rasterio.Affine(10, 0, 5e5, 0, -10, 4e6), BIGTIFF="IF_SAFER"
     ) as image:
-        for start in range(0, side, 512):
-            rows = np.arange(start, min(start + 512, side))[:, None]
+        for start in range(0, height, 512):
+            rows = np.arange(start, min(start + 512, height))[:, None]
             smooth = -12 + 5 * np.sin(rows / 300) * np.cos(columns / 400)
             values = smooth + 10 * np.log10(rng.gamma(4, 0.25, smooth.shape))
-            values[np.broadcast_to(columns < side // 50, values.shape)] = -9999
-            image.write(values.astype(np.float32), 1, window=Window(0, start, side, len(rows)))
+            values[np.broadcast_to(columns < width // 50, values.shape)] = -9999
+            image.write(values.astype(np.float32), 1, window=Window(0, start, width, len(rows)))
 
 
 @contextlib.contextmanager
@@ -96,7 +98,7 @@ def ours(flags: argparse.Namespace) -> tuple[Callable[[Path, Path], Any], Callab
     size = workloads.Size(network=flags.network, batch_size=1, image_size=flags.tile, precision="float32")
     params = workloads.parameters(size)
     translator = SceneTranslator(Export(networks={"unet": params}, description=about))
-    settings = SceneSettings(steps=1, tile=flags.tile, overlap=flags.overlap, overwrite=True)
+    settings = SceneSettings(steps=flags.steps, tile=flags.tile, overlap=flags.overlap, overwrite=True)
 
     def network_seconds(tiles: int) -> float:
         network = translator.network(translator.method(settings)[0], flags.tile)
@@ -165,13 +167,13 @@ def measure(flags: argparse.Namespace) -> dict[str, Any]:
         seconds = time.perf_counter() - began
     row: dict[str, Any] = {
         "seconds": round(seconds, 2),
-        "megapixels_per_second": timing.significant(flags.side**2 / 1e6 / seconds),
+        "megapixels_per_second": timing.significant(flags.height * flags.width / 1e6 / seconds),
         "peak_mib": round(max(mib for _, mib in curve)),
         "curve_seconds_mib": [[round(s, 1), round(mib)] for s, mib in curve[:: max(1, len(curve) // CURVE_POINTS)]],
     }
     if network_seconds is not None:
-        grid = Grid.cover(flags.side, flags.side, Tiling(tile=flags.tile, overlap=flags.overlap))
-        tiles = len(grid.rows.starts) * len(grid.columns.starts)
+        grid = Grid.cover(flags.height, flags.width, Tiling(tile=flags.tile, overlap=flags.overlap))
+        tiles = len(grid.rows.starts) * len(grid.columns.starts) * flags.steps
         sample = min(tiles, flags.network_tiles)
         alone = network_seconds(sample) * tiles / sample
         row |= {"tiles": tiles, "network_seconds": round(alone, 2), "rest_share": round(1 - alone / seconds, 3)}
@@ -182,7 +184,9 @@ def main(arguments: list[str] | None = None) -> None:
     """The command: contenders in turns, a table, and a JSON file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scenes", description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("--side", type=int, default=1536, help="of the scene in pixels (default: %(default)s)")
+    add("--height", type=int, default=1536, help="of the scene in pixels (default: %(default)s)")
+    add("--width", type=int, default=1536, help="of the scene in pixels (default: %(default)s)")
+    add("--steps", type=int, default=1, help="of ours; the rival takes one (default: %(default)s)")
     add("--network", choices=tuple(workloads.NETWORKS), default="default", help="(default: %(default)s)")
     add("--tile", type=int, default=128, help="side in pixels (default: %(default)s)")
     add("--overlap", type=int, default=32, help="in pixels (default: %(default)s)")
@@ -205,9 +209,9 @@ def main(arguments: list[str] | None = None) -> None:
     }
     with contextlib.ExitStack() as stack:
         folder = Path(flags.folder or stack.enter_context(tempfile.TemporaryDirectory()))
-        make_scene(folder / "small.tif", flags.tile)
+        make_scene(folder / "small.tif", flags.tile, flags.tile)
         if not (folder / "scene.tif").exists():
-            make_scene(folder / "scene.tif", flags.side)
+            make_scene(folder / "scene.tif", flags.height, flags.width)
         for _ in range(flags.repeats):
             for name, runs in result["runs"].items():
                 child = ["-m", "benchmarks.scenes", *given, "--contender", name, "--folder", str(folder)]

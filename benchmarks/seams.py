@@ -2,10 +2,11 @@
 
 python -m benchmarks.seams --model=RUN --input=SCENE.tif --steps=4
 
-Two measures of the translation's columns, each 1 where nothing shows. *Border*: the mean step of grey levels across the
-first and last columns of tiles, divided by that across all others. *Period*: the power of that profile of steps at the
-period of the tiles, divided by the median of its neighbours. Besides the scene, hard cases are translated: flat land,
-water (dark speckle), and a single bright block in a dim surrounding.
+Three measures of a translation; the first two are 1 where nothing shows. *Border*: the mean step of grey levels
+across the first and last columns of tiles, divided by that across all others. *Period*: the power of that profile of
+steps at the period of the tiles, divided by the median of its neighbours. *Shift*: the mean difference, in grey
+levels, from the translation by another grid of tiles, whose overlap is larger by an eighth of a tile. Besides the
+scene, hard cases are translated: flat land, water (dark speckle), and a single bright block in a dim surrounding.
 """
 
 import argparse
@@ -90,12 +91,17 @@ def noise(radar: ImageRadar, spans: list[tuple[slice, ...]], number: int, *, own
 
 
 BLENDS = {
-    "every_step": (at_every_step, True),
-    "at_the_end": (at_the_end, True),
-    "at_the_end_own_noise": (functools.partial(at_the_end, own_noise=True), True),
-    "none": (at_every_step, False),
+    "every_step": (at_every_step, 0.25),
+    "at_the_end": (at_the_end, 0.25),
+    "at_the_end_own_noise": (functools.partial(at_the_end, own_noise=True), 0.25),
+    "none": (at_every_step, 0.0),
 }
-"""What translates, and whether tiles overlap."""
+"""What translates, and the share of a tile that neighbours have in common."""
+
+
+def levels_apart(one: np.ndarray, other: np.ndarray) -> float:
+    """The mean difference of two images in [-1, 1], in grey levels."""
+    return float(np.abs(one.clip(-1, 1) - other.clip(-1, 1)).mean() * 127.5)
 
 
 def visibility(image: np.ndarray, tiling: Tiling) -> dict[str, float]:
@@ -144,13 +150,16 @@ def main(arguments: list[str] | None = None) -> None:
     with raster.opened(flags.input, trained.description) as scene:
         levels, _ = scene.read(0, scene.height)
     measured: dict[str, dict[str, Any]] = {}
+    network = scenes.network(method, tiling.tile)
     for case, radar in cases(levels, flags.side).items():
         image = ImageRadar(radar, np.zeros(radar.shape[:2], bool))
-        for name, (blend, overlaps) in BLENDS.items():
-            cut = tiling if overlaps else Tiling(tile=tiling.tile, overlap=0)
-            found = visibility(blend(image, scenes.network(method, tiling.tile), trained.translator, cut), cut)
-            measured.setdefault(case, {})[name] = found
-            timing.say(f"{case:6} {name:21} border {found['border']:6.3f}  period {found['period']:8.2f}")
+        for name, (blend, share) in BLENDS.items():
+            one, other = (Tiling(tile=tiling.tile, overlap=int(part * tiling.tile)) for part in (share, share + 0.125))
+            found = blend(image, network, trained.translator, one)
+            shifted = blend(image, network, trained.translator, other)
+            row = visibility(found, one) | {"shift": timing.significant(levels_apart(found, shifted))}
+            measured.setdefault(case, {})[name] = row
+            timing.say(f"{case:6} {name:21} " + "  ".join(f"{key} {value:7.3f}" for key, value in row.items()))
     given = sys.argv[1:] if arguments is None else arguments
     command = shlex.join(["python", "-m", "benchmarks.seams", *given])
     about = {"model": trained.description.preset, "steps": trained.description.step, "method": str(method)}

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from sar2opt_jax import inference, paths
 from sar2opt_jax.cli import start
 from sar2opt_jax.inference import ImageTranslator
-from sar2opt_jax.scene import cluster, inputs, many, patch, stac, units
+from sar2opt_jax.scene import cluster, inputs, locks, many, patch, stac, units
 from sar2opt_jax.scene import translate as scene
 from sar2opt_jax.types import make_key
 
@@ -58,7 +58,7 @@ _SAMPLES = flags.DEFINE_integer(
 _TILE = flags.DEFINE_integer("tile", None, "Of a scene: side of a tile in pixels; default that of the training images.")
 _OVERLAP = flags.DEFINE_integer("overlap", None, "Of a scene: pixels that tiles share; default a quarter of a tile.")
 _BANDS = flags.DEFINE_list(
-    "bands", None, "Of a scene: names or numbers of the file's bands in the model's order; default by their names."
+    "bands", None, "Names or numbers of a file's bands in the model's order; default by their names."
 )
 _UNITS = flags.DEFINE_enum(
     "units", None, units.UNITS, "Of a scene: what its values are; default what the file and its values say."
@@ -105,6 +105,7 @@ def main(argv: list[str]) -> None:
             sampler=_SAMPLER.value,
             steps=_STEPS.value,
             seed=_SEED.value,
+            band_names=_BANDS.value,
         )
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -151,8 +152,11 @@ def _translate_scene(model: str, source: str, target: str) -> None:
     """A scene to a cloud-optimised GeoTIFF; what is worth to know of it is said beforehand."""
     settings = _scene_settings()
     try:
-        scene.check_paths(source, paths.local_path(target, "--output"), overwrite=settings.overwrite)
-        done = inference.load(model, stage=_STAGE.value).scenes(source, target, settings, say=tqdm.write)
+        output = paths.local_path(target, "--output")
+        scene.check_paths(source, output, overwrite=settings.overwrite)
+        translator = inference.load_scenes(model, stage=_STAGE.value)
+        with locks.held(output.absolute()):
+            done = translator(source, output, settings, say=tqdm.write)
     except FAILURES as error:
         sys.exit(f"{source} was not translated: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
     megapixels = done.height * done.width / 1e6
@@ -176,7 +180,7 @@ def _translate_many(model: str, source: str, target: str) -> None:
             translator.tiling(settings)
             found = inputs.find(source, translator.radar, output=folder)
             tasks = many.plan(inputs.shard(found.scenes, _SHARD.value), folder, settings)
-            run = functools.partial(many.here, translator=translator)
+            run = functools.partial(many.here, translator=translator, quiet=False)
             if _SCHEDULER.value is not None:
                 client = stack.enter_context(cluster.connect(_SCHEDULER.value))
                 on_worker = cluster.WorkerModel(f"{path} {_STAGE.value or ''}", load, translator.model)
@@ -238,6 +242,7 @@ def translate(
     sampler: str | None,
     steps: int | None,
     seed: int,
+    band_names: Sequence[str] | None = None,
 ) -> dict[Path, str]:
     """Translates files one by one; a bad one does not keep the others from being done.
 
@@ -247,6 +252,7 @@ def translate(
       sampler: None for the one that suits the network.
       steps: None for the usual number.
       seed: of the noise.
+      band_names: names or numbers of the bands of GeoTIFF files, in the network's order; None: by their names.
 
     Returns:
       The files that could not be translated, and why.
@@ -260,7 +266,7 @@ def translate(
         try:
             # The noise depends on the file's name, not on its position in the folder.
             key = jax.random.fold_in(root, zlib.crc32(source.name.encode()))
-            levels, _ = translator.levels(patch.read(source, translator.description.radar))
+            levels, _ = translator.levels(patch.read(source, translator.description.radar, band_names=band_names))
             patch.write(target, translator.translate(levels, key[None], method=method)[0])
         except FAILURES as error:
             failed[source] = (str(error).strip() or type(error).__name__).splitlines()[0]

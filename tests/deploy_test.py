@@ -1,5 +1,6 @@
 """The command sar2opt export, and what it writes, run without the package."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-import sar2opt_jax
 from sar2opt_jax import deploy, inference
 from sar2opt_jax.description import ImageFormat
 from sar2opt_jax.interop import standalone
@@ -29,13 +29,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """The folder of a student in two steps, and its translator."""
+    """The folder of a student in two steps, and its translator, which takes images of any size at once as well."""
     folder = tmp_path_factory.mktemp("exported") / "new"
     command = [sys.executable, "-m", "sar2opt_jax.deploy", f"--model={REFERENCE}", f"--output={folder}", "--steps=2"]
     done = subprocess.run(command, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Wrote {folder}: adversarial, 2 steps of lcm.\n")
-    return folder, sar2opt_jax.load(REFERENCE)
+    trained = inference.read(REFERENCE)
+    about = dataclasses.replace(trained.description, image_size=64)  # Larger ones are translated by tiles.
+    return folder, inference.ImageTranslator(dataclasses.replace(trained, description=about))
 
 
 def random_levels(*shape):
@@ -70,10 +72,10 @@ def test_script_runs_without_the_package(exported, tmp_path, shape):
 
 
 def test_description_says_what_the_program_takes(exported):
-    folder, translator = exported
-    about = json.loads((folder / standalone.DESCRIPTION).read_text())
-    assert inference.read(folder).description == translator.description
-    assert about["fingerprint"] == translator.description.fingerprint
+    folder, _ = exported
+    about, trained = json.loads((folder / standalone.DESCRIPTION).read_text()), inference.read(REFERENCE)
+    assert inference.read(folder).description == trained.description
+    assert about["fingerprint"] == trained.description.fingerprint
     assert (about["sampler"], about["steps"], about["size_multiple"]) == ("lcm", 2, 4)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         (standalone.PROGRAM, standalone.PARAMETERS, standalone.DESCRIPTION, "run.py")

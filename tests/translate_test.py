@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -236,6 +237,59 @@ def test_an_output_of_geotiff_is_a_scene(monkeypatch, tmp_path, capsys):
     assert "Translated 80 x 70 pixels (0.0056 MP)" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"scene\.tif was not translated: --output .*out\.tif exists; --overwrite"):
         command(monkeypatch, source, tmp_path / "out.tif", loaded=model(radar=radar), **settings)
+
+
+def scenes(folder: Path, *names: str) -> ImageTranslator:
+    """Scenes in a folder, and a network that takes them."""
+    folder.mkdir()
+    profile = {"driver": "GTiff", "height": 20, "width": 30, "count": 1, "dtype": "float32", "crs": "EPSG:32630"}
+    for seed, name in enumerate(names):
+        db = np.random.default_rng(seed).normal(-12, 4, (1, 20, 30)).astype(np.float32)
+        with rasterio.open(folder / name, "w", **profile, transform=rasterio.Affine(10, 0, 5e5, 0, -10, 4e6)) as image:
+            image.write(db)
+    return model(noise, radar=ImageFormat(bands=("VV",), quantity="dB", limits=((-25.0, 0.0),), dtype="float32"))
+
+
+def test_a_folder_of_scenes_is_translated_once_in_shards(monkeypatch, tmp_path, capsys):
+    loaded = scenes(tmp_path / "in", "a.tif", "b.tif", "c.tif")
+    (tmp_path / "in" / "notes.txt").write_text("")
+    (tmp_path / "in" / "d.tif").write_text("no raster")
+    run = partial(command, monkeypatch, tmp_path / "in", tmp_path / "out", loaded=loaded, format="cog", steps=1)
+    run(shard="0/2")
+    said = capsys.readouterr().out
+    assert "Translated 2 of 2 scenes (0.0012 MP)" in said
+    assert "Skipped 1 in" in said and "that are no scenes, or of another polarisation: notes.txt." in said
+    with pytest.raises(SystemExit, match=r"1 could not be translated:\n  .*d\.tif: .*not recognized"):
+        run()
+    assert "Translated 1 of 4 scenes" in (said := capsys.readouterr().out) and "2 were current" in said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("a.tif", "b.tif", "c.tif", "scenes.jsonl", "scenes.0-of-2.jsonl")
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "message"),
+    [
+        ("out.tif", {"format": "png"}, "is a GeoTIFF; with --format=png it is a folder"),
+        ("out.png", {"format": "cog"}, "is no GeoTIFF; with --format=cog it is a folder or ends in .tif"),
+        ("out", {"shard": "0/2"}, "--shard is of many scenes: it needs --format=cog and a folder"),
+        ("out.tif", {"scheduler": "tcp://host:1"}, "--scheduler is of many scenes"),
+        ("out", {"format": "cog", "shard": "2/2"}, "expected I/N with I from 0 to N - 1"),
+        ("out", {"format": "cog", "steps": 101}, "must be 1 to 100; got 101"),
+        ("out", {"format": "cog", "tile": 12}, "--tile=12 must be a multiple of 8"),
+        ("in", {"format": "cog"}, "is the folder of the input"),
+    ],
+)
+def test_flags_that_do_not_fit_many_scenes_are_refused(monkeypatch, tmp_path, target, settings, message):
+    loaded = scenes(tmp_path / "in", "a.tif")
+    with pytest.raises(SystemExit, match=message):
+        command(monkeypatch, tmp_path / "in", tmp_path / target, loaded=loaded, **settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_items_without_a_format_are_refused(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="are STAC items; they need --format=cog and a folder as --output"):
+        command(monkeypatch, tmp_path / "items.json", tmp_path / "out", loaded=model())
 
 
 def test_arguments_without_a_flag_are_refused():

@@ -15,8 +15,8 @@ Source = str | os.PathLike[str] | tuple[str | os.PathLike[str], ...]
 
 
 def files(source: Source) -> tuple[str, ...]:
-    """The files of a scene."""
-    return tuple(map(os.fspath, source if isinstance(source, tuple) else (source,)))
+    """The files of a scene, with a home directory (``~``) expanded."""
+    return tuple(os.path.expanduser(os.fspath(each)) for each in (source if isinstance(source, tuple) else (source,)))
 
 
 def is_remote(address: str) -> bool:

@@ -10,6 +10,8 @@ from sar2opt_jax.description import ImageFormat
 if TYPE_CHECKING:
     from tfds_builders import imagery
 
+POLARISATIONS = {"VV", "VH", "HH", "HV"}
+
 
 def choose(bands: "Sequence[imagery.Band]", radar: ImageFormat, *, given: Sequence[str] | None = None) -> list[int]:
     """Numbers of the bands of a file that are the network's, in the network's order.
@@ -42,9 +44,11 @@ def choose(bands: "Sequence[imagery.Band]", radar: ImageFormat, *, given: Sequen
     if len({*numbers}) == len(radar.bands):
         return numbers
     if len(bands) != len(radar.bands):
-        raise ValueError(f"it has {len(bands)} band(s) ({shown}); the network takes {len(radar.bands)}: {wanted}.")
+        raise ValueError(
+            f"it has {len(bands)} band(s) ({shown}); the network takes {len(radar.bands)}: {wanted}. --bands chooses."
+        )
     if all(_is_name(band.description) for band in bands) and all(map(_is_name, radar.bands)):
-        raise ValueError(f"it has the bands {shown}; the network takes {wanted}.")
+        raise ValueError(f"it has the bands {shown}; the network takes {wanted}. --bands chooses.")
     return [band.number for band in bands]
 
 
@@ -62,6 +66,17 @@ def beside(path: Path, radar: ImageFormat) -> list[Path] | None:
             found = [path.with_name(path.name[: match.start()] + name + path.name[match.end() :]) for name in names]
             return found if all(other.is_file() for other in found) else None
     return None
+
+
+def check_name(name: str, radar: ImageFormat) -> None:
+    """Raises ValueError where a file that does not name its bands is itself named after other polarisations."""
+    said = {part for part in re.split(r"[^A-Z0-9]+", name.upper()) if part in POLARISATIONS}
+    wanted = {band.upper() for band in radar.bands}
+    if said and wanted <= POLARISATIONS and not said >= wanted:
+        raise ValueError(
+            f"its name says {', '.join(sorted(said))}; the network takes {', '.join(radar.bands)}. If it holds that "
+            "nevertheless, --bands=1 says so."
+        )
 
 
 def _is_name(text: str) -> bool:

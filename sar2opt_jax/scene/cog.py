@@ -208,9 +208,9 @@ class PartialScene:
         pixel = rows_bytes(layer, height=1, width=self._width) // self._width
         kinds = {"uint8": "Byte", "float32": "Float32"}
 
-        def band(number: int, kind: str, offset: int, about: str = "") -> str:
+        def band(kind: str, offset: int, about: str = "") -> str:
             return (
-                f'<VRTRasterBand dataType="{kind}" band="{number}" subClass="VRTRawRasterBand">{about}'
+                f'<VRTRasterBand dataType="{kind}" subClass="VRTRawRasterBand">{about}'
                 f'<SourceFilename relativeToVRT="1">{layer.rows_file}</SourceFilename>'
                 f"<ImageOffset>{offset}</ImageOffset><PixelOffset>{pixel}</PixelOffset>"
                 f"<LineOffset>{pixel * self._width}</LineOffset>"
@@ -228,9 +228,9 @@ class PartialScene:
         for number, ((colour, text), band_moments) in enumerate(zip(layer.bands, moments, strict=True)):
             about = _metadata(band_moments.statistics(total)) + f"<Description>{escape(text)}</Description>"
             about += f"<ColorInterp>{colour}</ColorInterp>"
-            parts.append(band(number + 1, kinds[layer.dtype], number * size, about))
+            parts.append(band(kinds[layer.dtype], number * size, about))
         if self._missing:
-            parts.append(f"<MaskBand>{band(1, 'Byte', len(layer.bands) * size)}</MaskBand>")
+            parts.append(f"<MaskBand>{band('Byte', len(layer.bands) * size)}</MaskBand>")
         return "\n".join([*parts, "</VRTDataset>"])
 
 

@@ -1,5 +1,6 @@
 """Radar images that fit into memory, as files: PNG, JPEG and GeoTIFF of any depth and number of bands."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ PNG_BIT_DEPTH = 24
 """The byte of a PNG file that holds the bits a channel."""
 
 
-def read(path: Path, radar: ImageFormat) -> np.ma.MaskedArray:
+def read(path: Path, radar: ImageFormat, *, band_names: Sequence[str] | None = None) -> np.ma.MaskedArray:
     """The bands that a network takes, [height, width, bands], in the file's own type; masked where a pixel is missing.
 
     Bands are matched by their names where file and network name them, else taken in their order.
@@ -23,13 +24,14 @@ def read(path: Path, radar: ImageFormat) -> np.ma.MaskedArray:
     Args:
       path: of an 8-bit grey PNG or JPEG file, stored as grey or as equal colours, or of a raster that GDAL reads.
       radar: the network's radar images.
+      band_names: names or numbers of the bands of a raster, in the network's order; None: by the names of both.
 
     Raises:
       OSError: where it cannot be read.
       ValueError: for an image of another kind, or other bands.
     """
     if path.suffix.lower() in (".tif", ".tiff") or _bits(path) == 16:
-        return _read_raster(path, radar)
+        return _read_raster(path, radar, band_names)
     values = _read_grey(path)
     if len(radar.bands) != 1:
         raise ValueError(f"it has one grey band; the network takes {len(radar.bands)}: {', '.join(radar.bands)}.")
@@ -48,13 +50,13 @@ def _bits(path: Path) -> int:
     return start[PNG_BIT_DEPTH] if start.startswith(b"\x89PNG") and len(start) > PNG_BIT_DEPTH else 8
 
 
-def _read_raster(path: Path, radar: ImageFormat) -> np.ma.MaskedArray:
+def _read_raster(path: Path, radar: ImageFormat, band_names: Sequence[str] | None) -> np.ma.MaskedArray:
     # The reader that prepares datasets, so that masks and orientation cannot differ. GDAL takes a while to import.
     from tfds_builders import imagery
 
     try:
         with imagery.opened(path) as image:
-            raster = image.decoded(bands.choose(image.header.bands, radar))
+            raster = image.decoded(bands.choose(image.header.bands, radar, given=band_names))
     except imagery.UNREADABLE as error:
         raise ValueError(str(error).strip() or type(error).__name__) from error
     return np.ma.array(raster.values, mask=raster.mask)

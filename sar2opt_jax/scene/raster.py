@@ -62,6 +62,8 @@ class SceneRadar:
         for other, _ in parts[1:]:
             if (other.header.height, other.header.width) != (self.height, self.width):
                 raise ValueError(f"its bands differ in size: {header} and {other.header}.")
+            if not _is_same_place(header, other.header):
+                raise ValueError("its bands are of different places, by their coordinates.")
         if header.georeference is not None and header.georeference.approximate:
             raise ValueError(f"it is in radar geometry (ground control points, no grid): {TERRAIN_CORRECT}.")
         chosen = [band for part, numbers in parts for band in part.header.bands if band.number in numbers]
@@ -152,6 +154,8 @@ def opened(
                 notes.append(f"Bands are read from {', '.join(Path(addresses.unsigned(file)).name for file in files)}.")
             else:
                 parts = [(opens[0], bands.choose(opens[0].header.bands, radar, given=band_names))]
+                if band_names is None and not any(band.description for band in header.bands):
+                    bands.check_name(Path(addresses.unsigned(files[0])).name, radar)
         except imagery.UNREADABLE as error:
             kind = ValueError if isinstance(error, ValueError) else OSError
             raise kind(str(error).strip() or type(error).__name__) from error
@@ -165,6 +169,16 @@ def _header(address: str) -> "imagery.Header":
 
     with imagery.opened_scene(address) as file:
         return file.header
+
+
+def _is_same_place(one: "imagery.Header", other: "imagery.Header") -> bool:
+    from tfds_builders.imagery.georeference import distance
+
+    if one.georeference is None or other.georeference is None:
+        return True
+    size = one.height, one.width
+    apart = distance(one.georeference, other.georeference, size=size, other_size=size)
+    return apart is None or apart < 1
 
 
 def _factors(chosen: "Sequence[imagery.Band]") -> tuple[np.ndarray, np.ndarray] | None:

@@ -18,7 +18,7 @@ ASIDE = frozenset({"thumbnail", "overview", "metadata", "visual", "noise", "cali
 _KEYS_OF_BANDS = ("bands", "eo:bands", "raster:bands")  # of STAC 1.1, and of extensions before it
 
 
-class Files(NamedTuple):
+class ItemFiles(NamedTuple):
     """The files of an item that a network takes.
 
     Attributes:
@@ -68,7 +68,7 @@ def items(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def radar_files(item: Mapping[str, Any], wanted: Sequence[str], *, folder: Path) -> Files:
+def radar_files(item: Mapping[str, Any], wanted: Sequence[str], *, folder: Path) -> ItemFiles:
     """The radar image of an item.
 
     Bands are found by the names that the item gives them (``bands``, ``eo:bands``, ``sar:polarizations``), else by the
@@ -97,21 +97,21 @@ def radar_files(item: Mapping[str, Any], wanted: Sequence[str], *, folder: Path)
         raise ValueError(
             f"item {item['id']} has no radar image with {', '.join(wanted)}; its assets: {_shown(item['assets'])}."
         )
-    return Files((found[0].href,), None)
+    return ItemFiles((found[0].href,), None)
 
 
-def _files(chosen: Sequence[Asset], wanted: Sequence[str]) -> Files:
+def _files(chosen: Sequence[Asset], wanted: Sequence[str]) -> ItemFiles:
     if len({asset.key for asset in chosen}) > 1:
         if odd := next((asset for asset in chosen if len(asset.bands) > 1), None):
             raise ValueError(
                 f"asset {odd.key!r} holds {', '.join(odd.bands)}; expected {', '.join(wanted)} in one file."
             )
-        return Files(tuple(asset.href for asset in chosen), None)
+        return ItemFiles(tuple(asset.href for asset in chosen), None)
     [asset] = {*chosen}
     if len(asset.bands) == 1 and len(wanted) == 1:
-        return Files((asset.href,), None)
+        return ItemFiles((asset.href,), None)
     numbers = [_number(asset, name, exact=True) or _number(asset, name, exact=False) for name in wanted]
-    return Files((asset.href,), tuple(map(str, numbers)))
+    return ItemFiles((asset.href,), tuple(map(str, numbers)))
 
 
 def _rasters(assets: Mapping[str, Any], folder: Path) -> list[Asset]:

@@ -15,7 +15,7 @@ from sar2opt_jax import paths
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.description import ImageFormat, digest
 from sar2opt_jax.export import Export, parameters_digest
-from sar2opt_jax.scene import addresses, cog, outputs, raster
+from sar2opt_jax.scene import addresses, bands, cog, outputs, raster
 from sar2opt_jax.scene.addresses import Source
 from sar2opt_jax.scene.network import Tile, TileNetwork
 from sar2opt_jax.scene.outputs import SUFFIXES as SUFFIXES
@@ -176,7 +176,10 @@ class SceneTranslator:
     def identity(self, source: Source, settings: SceneSettings) -> dict[str, Any]:
         """All that an output depends on, plain JSON."""
         method, tiling = self.method(settings)[0], self.tiling(settings)
-        return outputs.identity(source, settings, **self.model, method=method, tiling=tiling)
+        files = addresses.files(source)
+        if len(files) == 1 and settings.bands is None:
+            files = tuple(map(str, bands.beside(Path(files[0]), self.radar) or files))
+        return outputs.identity(files, settings, **self.model, method=method, tiling=tiling)
 
     def is_current(self, source: Source, target: str | os.PathLike[str], settings: SceneSettings) -> bool:
         """Whether an output is what translating the scene again would give."""

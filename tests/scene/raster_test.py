@@ -87,6 +87,21 @@ def test_bands_in_files_side_by_side_are_one_scene(tmp_path):
         read(tmp_path / "s1_vh_10m.tif", about(DUAL))
 
 
+def test_bands_of_different_places_are_refused(tmp_path):
+    write(tmp_path / "s1_vv.tif", db())
+    write(tmp_path / "s1_vh.tif", db(), transform=rasterio.Affine(10, 0, 500_100, 0, -10, 4_000_000))
+    with pytest.raises(ValueError, match="its bands are of different places"):
+        read(tmp_path / "s1_vv.tif", about(DUAL))
+
+
+def test_a_file_named_after_another_polarisation_is_refused(tmp_path):
+    path = write(tmp_path / "S1A_20240701_VH_10m.tif", db())
+    with pytest.raises(ValueError, match=r"its name says VH; the network takes VV\. .*--bands=1 says so"):
+        read(path)
+    assert read(path, band_names=("1",))[0].shape == (90, 70, 1)
+    assert read(write(tmp_path / "S1A_1SDV_VV_VH.tif", db()))[0].shape == (90, 70, 1)
+
+
 def test_units_are_converted_where_they_are_certain(tmp_path):
     values = db()
     expected, _, _ = read(write(tmp_path / "db.tif", values))

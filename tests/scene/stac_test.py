@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from sar2opt_jax.scene import stac
-from sar2opt_jax.scene.stac import Files
+from sar2opt_jax.scene.stac import ItemFiles
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 FOLDER = Path("/data/items")
@@ -25,8 +25,8 @@ def test_assets_are_found_by_their_key():
         "thumbnail": {"href": "vv.png", "type": "image/png", "roles": ["thumbnail"]},
         "safe-manifest": {"href": "manifest.safe", "type": "application/xml"},
     }
-    assert files(assets) == Files(("/data/rtc/vv.tif",), None)
-    assert files(assets, ("VV", "VH")) == Files(("/data/rtc/vv.tif", "https://host/vh.tif?sig=1"), None)
+    assert files(assets) == ItemFiles(("/data/rtc/vv.tif",), None)
+    assert files(assets, ("VV", "VH")) == ItemFiles(("/data/rtc/vv.tif", "https://host/vh.tif?sig=1"), None)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_assets_are_found_by_their_key():
 )
 def test_bands_of_one_file_are_put_in_order(named):
     assets = {"data": asset("s3://bucket/a.tif", **named), "mask": asset("mask.tif", roles=["data-mask"])}
-    assert files(assets, ("VV", "VH")) == Files(("s3://bucket/a.tif",), ("2", "1"))
-    assert files(assets) == Files(("s3://bucket/a.tif",), ("2",))
+    assert files(assets, ("VV", "VH")) == ItemFiles(("s3://bucket/a.tif",), ("2", "1"))
+    assert files(assets) == ItemFiles(("s3://bucket/a.tif",), ("2",))
 
 
 def test_a_name_counts_more_than_a_part_of_it():
@@ -49,11 +49,11 @@ def test_a_name_counts_more_than_a_part_of_it():
 
 
 def test_an_unnamed_network_takes_the_only_raster():
-    assert files({"image": asset("file:///data/a%20b.tif")}, ("band 1",)) == Files(("/data/a b.tif",), None)
+    assert files({"image": asset("file:///data/a%20b.tif")}, ("band 1",)) == ItemFiles(("/data/a b.tif",), None)
 
 
 def test_a_raster_without_a_type_is_known_by_its_suffix():
-    assert files({"vv": {"href": "vv.tiff"}}) == Files(("/data/items/vv.tiff",), None)
+    assert files({"vv": {"href": "vv.tiff"}}) == ItemFiles(("/data/items/vv.tiff",), None)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_raster_without_a_type_is_known_by_its_suffix():
         ({"vv_a": asset("a.tif"), "vv_b": asset("b.tif"), "vh": asset("c.tif")}, "has several images of VV, VH"),
         (
             {"one": asset("a.tif", bands=[{"name": "VV"}, {"name": "HH"}]), "vh": asset("c.tif")},
-            "asset 'one' holds VV, HH; expected one band a file",
+            "asset 'one' holds VV, HH; expected VV, VH in one file",
         ),
         ({"vv": {"href": "vv.xml", "type": "application/xml"}, "vh": {}}, "has no radar image"),
     ],

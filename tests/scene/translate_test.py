@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rasterio
-from scene_files import DB, TRANSFORM, db, mixes, shows_the_radar, trained, write
+from scene_files import DB, DUAL, TRANSFORM, db, mixes, shows_the_radar, trained, write
 
 from sar2opt_jax.scene import cog, outputs
 from sar2opt_jax.scene.network import TileNetwork
@@ -118,6 +118,15 @@ def test_a_run_with_other_settings_or_another_scene_does_not_resume(tmp_path, mo
     assert not translator.is_current(source, tmp_path / "absent.tif", settings)
     write(source, db(200, 40, seed=1))
     assert not translator.is_current(source, target, settings)
+
+
+def test_a_change_of_the_file_of_another_band_counts(tmp_path):
+    paths = [write(tmp_path / f"s1_{name}.tif", db(seed=seed)) for seed, name in enumerate(("vv", "vh"))]
+    translator = SceneTranslator(trained(radar=DUAL))
+    before = translator.identity(paths[0], USUAL)
+    assert before == translator.identity(tuple(paths), USUAL)
+    os.utime(paths[1], ns=(0, 0))
+    assert translator.identity(paths[0], USUAL) != before
 
 
 def test_outputs_that_exist_are_replaced_on_request_only(tmp_path):

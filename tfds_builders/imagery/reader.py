@@ -40,6 +40,10 @@ UNREADABLE = (
 """What Pillow and GDAL raise for files that are broken or of another kind."""
 
 
+SCENE_CACHE_MB = 256
+"""Of decoded blocks of a scene."""
+
+
 def header(source: Source) -> Header:
     """What a file says of itself, or of a part of it.
 
@@ -135,7 +139,8 @@ def opened_scene(address: str, *, size: tuple[int, int] | None = None) -> Iterat
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with _opened_by_any_driver(address) as image:
+        # A strip of tiles is all that is read again; by default GDAL keeps up to a twentieth of the memory.
+        with rasterio.Env(GDAL_CACHEMAX=SCENE_CACHE_MB), _opened_by_any_driver(address) as image:
             if image.subdatasets:
                 names = "; ".join(image.subdatasets[:8])
                 raise ValueError(f"it holds {len(image.subdatasets)} rasters, name one of them: {names}")
