@@ -15,20 +15,9 @@ from absl import app, flags, logging
 
 from sar2opt_jax import inference, paths
 from sar2opt_jax.cli import start
+from sar2opt_jax.cli.network_flags import MODEL, SAMPLER, STAGE, STEPS
 
-_MODEL = flags.DEFINE_string(
-    "model", None, "A workdir, a stage's directory in it, one checkpoint, or a folder that diffusers wrote."
-)
 _OUTPUT = flags.DEFINE_string("output", None, "A folder that does not exist yet, or is empty.")
-_STEPS = flags.DEFINE_integer(
-    "steps", None, "Network evaluations; default 4 for a student, 50 for a teacher, 1 for a generator."
-)
-_SAMPLER = flags.DEFINE_string(
-    "sampler", None, "ddim (default), dpm_solver_pp or ddpm for a teacher, lcm for a student, direct for a generator."
-)
-_STAGE = flags.DEFINE_string(
-    "stage", None, "teacher, distill, adversarial, pix2pix or cyclegan; default the last one of the workdir."
-)
 _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", ["float32", "bfloat16"], "Of the parameters: bfloat16 halves their file."
 )
@@ -44,8 +33,8 @@ def main(argv: list[str]) -> None:
     from sar2opt_jax.interop import artifact  # Late: an extra that is missing is said first.
 
     try:
-        trained = inference.read(str(_MODEL.value), stage=_STAGE.value)
-        method = trained.translator.method(sampler=_SAMPLER.value, num_steps=_STEPS.value)
+        trained = inference.read(str(MODEL.value), stage=STAGE.value)
+        method = trained.translator.method(sampler=SAMPLER.value, num_steps=STEPS.value)
         target = paths.local_path(str(_OUTPUT.value), "--output")
         with paths.atomic_directory(target) as directory:
             artifact.write(directory, trained, method=method, dtype=_DTYPE.value)

@@ -28,14 +28,12 @@ from tqdm import tqdm
 
 from sar2opt_jax import inference, paths
 from sar2opt_jax.cli import start
+from sar2opt_jax.cli.network_flags import MODEL, SAMPLER, STAGE, STEPS
 from sar2opt_jax.inference import ImageTranslator
 from sar2opt_jax.scene import cluster, inputs, locks, many, patch, stac, units
 from sar2opt_jax.scene import translate as scene
 from sar2opt_jax.types import make_key
 
-_MODEL = flags.DEFINE_string(
-    "model", None, "A workdir, a stage's directory in it, one checkpoint, or a folder that diffusers wrote."
-)
 _INPUT = flags.DEFINE_string(
     "input", None, "A PNG, JPEG or GeoTIFF file, a folder of them, or a scene; of --format=cog also many scenes."
 )
@@ -44,12 +42,6 @@ _OUTPUT = flags.DEFINE_string(
 )
 _FORMAT = flags.DEFINE_enum(
     "format", None, ["png", "cog"], "What a folder is filled with; default png. Files are what they are called."
-)
-_STEPS = flags.DEFINE_integer(
-    "steps", None, "Network evaluations; default 4 for a student, 50 for a teacher, 1 for a generator."
-)
-_SAMPLER = flags.DEFINE_string(
-    "sampler", None, "ddim (default), dpm_solver_pp or ddpm for a teacher, lcm for a student, direct for a generator."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; another seed gives another plausible translation.")
 _SAMPLES = flags.DEFINE_integer(
@@ -73,9 +65,6 @@ _SHARD = flags.DEFINE_string(
 _SCHEDULER = flags.DEFINE_string(
     "scheduler", None, "Of many scenes: address of a Dask cluster that translates them, such as tcp://10.0.0.1:8786."
 )
-_STAGE = flags.DEFINE_string(
-    "stage", None, "teacher, distill, adversarial, pix2pix or cyclegan; default the last one of the workdir."
-)
 
 FAILURES = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, jax.errors.JaxRuntimeError)
 """What a bad file leads to: unreadable, of the wrong kind, corrupt (PIL's SyntaxError), too large, out of memory."""
@@ -88,7 +77,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # Orbax logs a dozen lines a checkpoint.
-    model, source, target = (str(flag.value) for flag in (_MODEL, _INPUT, _OUTPUT))  # Required: none is None.
+    model, source, target = (str(flag.value) for flag in (MODEL, _INPUT, _OUTPUT))  # Required: none is None.
     is_scene = Path(target).suffix.lower() in scene.SUFFIXES
     _check_format(source, target, is_scene=is_scene)
     if is_scene:
@@ -100,10 +89,10 @@ def main(argv: list[str]) -> None:
     try:
         planned, skipped = plan(paths.local_path(source, "--input"), paths.local_path(target, "--output"))
         failed = translate(
-            inference.load(model, stage=_STAGE.value),
+            inference.load(model, stage=STAGE.value),
             planned,
-            sampler=_SAMPLER.value,
-            steps=_STEPS.value,
+            sampler=SAMPLER.value,
+            steps=STEPS.value,
             seed=_SEED.value,
             band_names=_BANDS.value,
         )
@@ -135,8 +124,8 @@ def _check_format(source: str, target: str, *, is_scene: bool) -> None:
 
 def _scene_settings() -> scene.SceneSettings:
     return scene.SceneSettings(
-        steps=_STEPS.value,
-        sampler=_SAMPLER.value,
+        steps=STEPS.value,
+        sampler=SAMPLER.value,
         seed=_SEED.value,
         samples=_SAMPLES.value,
         tile=_TILE.value,
@@ -154,7 +143,7 @@ def _translate_scene(model: str, source: str, target: str) -> None:
     try:
         output = paths.local_path(target, "--output")
         scene.check_paths(source, output, overwrite=settings.overwrite)
-        translator = inference.load_scenes(model, stage=_STAGE.value)
+        translator = inference.load_scenes(model, stage=STAGE.value)
         with locks.held(output.absolute()):
             done = translator(source, output, settings, say=tqdm.write)
     except FAILURES as error:
@@ -174,7 +163,7 @@ def _translate_many(model: str, source: str, target: str) -> None:
             if _SHARD.value is not None:
                 inputs.shard_numbers(_SHARD.value)
             path = paths.local_path(model, "--model").absolute()
-            load = functools.partial(inference.load_scenes, str(path), stage=_STAGE.value)
+            load = functools.partial(inference.load_scenes, str(path), stage=STAGE.value)
             translator = load()
             translator.method(settings)  # What does not fit is said before any scene.
             translator.tiling(settings)
@@ -183,7 +172,7 @@ def _translate_many(model: str, source: str, target: str) -> None:
             run = functools.partial(many.here, translator=translator, quiet=False)
             if _SCHEDULER.value is not None:
                 client = stack.enter_context(cluster.connect(_SCHEDULER.value))
-                on_worker = cluster.WorkerModel(f"{path} {_STAGE.value or ''}", load, translator.model)
+                on_worker = cluster.WorkerModel(f"{path} {STAGE.value or ''}", load, translator.model)
                 run = functools.partial(cluster.there, client=client, model=on_worker, say=tqdm.write)
             done = many.translate(tasks, run, journal=many.journal_path(folder, _SHARD.value))
         except FAILURES as error:

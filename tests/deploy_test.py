@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from sar2opt_jax import deploy, inference
+from sar2opt_jax import inference
 from sar2opt_jax.description import ImageFormat
 from sar2opt_jax.interop import standalone
 from sar2opt_jax.scene import units
@@ -25,6 +25,8 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 """Runs a script in whose process this package cannot be imported."""
+
+NEEDS_FLATBUFFERS = "jax.export needs the package flatbuffers: pip install 'sar2opt-jax[export]'.\n"
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,13 @@ def test_what_cannot_be_exported_leaves_nothing_behind(tmp_path, flags, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_flatbuffers_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match=r"pip install 'sar2opt-jax\[export\]'"):
-        deploy.main(["export"])
+def test_without_flatbuffers_the_extra_is_named(tmp_path):
+    hidden = """
+import importlib.util
+importlib.util.find_spec = lambda name: None
+from sar2opt_jax import deploy
+deploy.run()
+"""
+    command = [sys.executable, "-c", hidden, f"--model={REFERENCE}", f"--output={tmp_path / 'a'}"]
+    done = subprocess.run(command, text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, NEEDS_FLATBUFFERS)

@@ -33,6 +33,10 @@ def read(files: folder.Files, *, flags: Mapping[str, Any]) -> tuple[Export, list
       OSError: where a file cannot be read.
       ValueError: for weights that do not fit, or settings that do not fit each other.
     """
+    if (stage := flags.get("stage")) not in (None, *RANKS):
+        raise ValueError(
+            f"{files.weights} holds weights of diffusers, which are of stage {', '.join(RANKS)}; not {stage}."
+        )
     choices = settings.Choices(flags=flags)
     weights, kinds = _read_network(files.weights)
     if any(name.startswith(f"{diffusers.HEAD}.") for name in weights):

@@ -17,7 +17,7 @@ from sar2opt_jax.description import DTYPES, Description
 from sar2opt_jax.export import Export
 from sar2opt_jax.interop import json_file, tensors
 from sar2opt_jax.interop.standalone import DESCRIPTION, PARAMETERS
-from sar2opt_jax.types import Params, look_up
+from sar2opt_jax.types import Params, look_up, make_key
 
 SEPARATOR = "."
 """Between the names of modules in the name of a parameter."""
@@ -84,5 +84,5 @@ def _shapes(about: Description) -> dict[str, tuple[int, ...]]:
     """Of the parameters of the described network, by name."""
     unet = about.unet.make()
     inputs = unet.input_shapes(image_size=unet.size_multiple, sar_channels=len(about.radar.bands))
-    params: Any = jax.eval_shape(unet.init, jax.random.key(0), *inputs)["params"]
+    params: Any = jax.eval_shape(unet.init, make_key(0), *inputs)["params"]
     return {name: leaf.shape for name, leaf in flat(params).items()}

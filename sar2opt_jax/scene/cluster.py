@@ -5,7 +5,7 @@ import dataclasses
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 
@@ -100,7 +100,7 @@ def there(
 
 def _prepare(client: "Client", model: WorkerModel, say: Callable[[str], Any]) -> None:
     """Loads the network on all workers there are, so that what is wrong is found before scenes fail by it."""
-    workers = client.nthreads()
+    workers = cast(dict[str, int], client.nthreads())  # Of a client that is not asynchronous.
     if not workers:
         say("The cluster has no workers yet; waiting for them.")
     if several := [address for address, threads in workers.items() if threads > 1]:
@@ -108,7 +108,8 @@ def _prepare(client: "Client", model: WorkerModel, say: Callable[[str], Any]) ->
             f"{len(several)} worker(s) have several threads, such as {several[0]}; each translates one scene at a "
             "time: start them with --nthreads=1, one for each device."
         )
-    for address, answer in client.run(_load_aside, model, on_error="return").items():
+    answers = cast(dict[str, object], client.run(_load_aside, model, on_error="return"))
+    for address, answer in answers.items():
         if isinstance(answer, BaseException):
             kind = ValueError if isinstance(answer, ValueError) else OSError
             raise kind(f"Worker {address} cannot load the network: {str(answer) or type(answer).__name__}")

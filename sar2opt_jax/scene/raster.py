@@ -145,7 +145,7 @@ def opened(
     with contextlib.ExitStack() as stack:
         try:
             header, notes = _header(files[0]), []
-            if len(files) == len(header.bands) == 1 and band_names is None:
+            if len(files) == 1 and len(header.bands) == 1 and band_names is None:
                 files = tuple(map(str, bands.beside(Path(files[0]), radar) or files))
             wanted = _wanted_size(header, about, resample=resample, notes=notes)
             opens = [stack.enter_context(imagery.opened_scene(file, size=wanted)) for file in files]

@@ -142,7 +142,7 @@ def test_goodput_leaves_out_what_is_no_training(monkeypatch):
     monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
     writer = SimpleNamespace(scalars=lambda step, values: logged.append((step, values)))
     meter = loop.Meter("linear", 2, writer, "stop", str, lambda steps_per_second: {"twice": 2 * steps_per_second})
-    meter.show_in(tqdm(disable=True))
+    meter.show_in(tqdm(total=4, disable=True))
 
     def step(number):
         meter.add(number, {"loss": np.float32(1), "finite": np.float32(1)}, examples=8)
