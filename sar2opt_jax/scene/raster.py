@@ -144,9 +144,10 @@ def opened(
         raise ValueError(f"it is of {len(files)} files; the network takes {len(radar.bands)} bands.")
     with contextlib.ExitStack() as stack:
         try:
-            header, notes = _header(files[0]), []
-            if len(files) == 1 and len(header.bands) == 1 and band_names is None:
-                files = tuple(map(str, bands.beside(Path(files[0]), radar) or files))
+            first, *_ = files
+            header, notes = _header(first), []
+            if len(files) == len(header.bands) == 1 and band_names is None:
+                files = tuple(map(str, bands.beside(Path(first), radar) or files))
             wanted = _wanted_size(header, about, resample=resample, notes=notes)
             opens = [stack.enter_context(imagery.opened_scene(file, size=wanted)) for file in files]
             if len(files) > 1:
@@ -155,7 +156,7 @@ def opened(
             else:
                 parts = [(opens[0], bands.choose(opens[0].header.bands, radar, given=band_names))]
                 if band_names is None and not any(band.description for band in header.bands):
-                    bands.check_name(Path(addresses.unsigned(files[0])).name, radar)
+                    bands.check_name(Path(addresses.unsigned(first)).name, radar)
         except imagery.UNREADABLE as error:
             kind = ValueError if isinstance(error, ValueError) else OSError
             raise kind(str(error).strip() or type(error).__name__) from error
