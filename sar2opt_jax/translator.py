@@ -1,7 +1,6 @@
 """From a SAR image to an optical one: a network, its schedule and a sampler, put together."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,8 +9,9 @@ import jax.numpy as jnp
 
 from sar2opt_jax.diffusion import samplers, times
 from sar2opt_jax.diffusion.consistency import consistency_function
+from sar2opt_jax.diffusion.samplers import Grid, Sampler
 from sar2opt_jax.diffusion.schedule import Schedule
-from sar2opt_jax.types import Array, Denoiser, Model, Noise, Params, Sampler, as_prng_keys, check_known, look_up
+from sar2opt_jax.types import Array, Denoiser, Model, Params, as_prng_keys, check_known, look_up
 
 
 class Kind(NamedTuple):
@@ -134,7 +134,7 @@ class Translator:
             return times.consistency(self.schedule.num_steps, method.num_steps, solver_steps=self.solver_steps)
         return look_up("spacing", method.spacing, times.GRIDS)(self.schedule.num_steps, method.num_steps)
 
-    def __call__(self, params: Params, sar: Array, rngs: Array, *, method: Method) -> Array:
+    def __call__(self, params: Params, sar: Array, rngs: Array, *, method: Method, grid: Grid | None = None) -> Array:
         """Translates a batch.
 
         Args:
@@ -142,6 +142,8 @@ class Translator:
           sar: [batch, height, width, channel] in [-1, 1].
           rngs: one key per example, [batch], of any generator of JAX; unused by a one-step generator.
           method: how to sample.
+          grid: of ``grid``, where it is an argument of a compiled program, which then serves all methods that differ
+            in it alone; None takes that of ``method``.
 
         Returns:
           [batch, height, width, 3], optical images in [-1, 1] up to the sampler's overshoot.
@@ -150,8 +152,12 @@ class Translator:
         start_rngs, step_rngs = jax.vmap(jax.random.split, out_axes=1)(as_prng_keys(rngs))
         x_T = jax.vmap(lambda rng: jax.random.normal(rng, shape, jnp.float32))(start_rngs)
         noise = samplers.gaussian_noise(step_rngs, shape)
-        denoise, sampler = self.denoiser(params, sar), self.sampler(method)
-        return sampler(denoise, x_T, noise, schedule=self.schedule, timesteps=self.timesteps(method))
+        grid, denoise = grid or self.grid(method), self.denoiser(params, sar)
+        return self.sampler(method).along(grid, denoise, x_T, noise, schedule=self.schedule)
+
+    def grid(self, method: Method) -> Grid:
+        """What a sampling along the times of ``method`` is told; errors as of ``timesteps``."""
+        return self.sampler(method).grid(self.schedule, self.timesteps(method))
 
     def denoiser(self, params: Params, sar: Array) -> Denoiser:
         """What a sampler sees of the network with given parameters and condition.
@@ -169,12 +175,9 @@ class Translator:
     def sampler(self, method: Method) -> Sampler:
         """The sampler of ``method``, with its eta or gamma."""
         if self.is_generator:
-            return _direct
-        if method.sampler == "ddim":
-            return functools.partial(samplers.ddim, eta=method.eta)
-        if method.sampler == "lcm":
-            return functools.partial(samplers.lcm, gamma=method.gamma)
-        return samplers.SAMPLERS[method.sampler]
+            return samplers.direct
+        options = {"ddim": {"eta": method.eta}, "lcm": {"gamma": method.gamma}}.get(method.sampler, {})
+        return dataclasses.replace(samplers.SAMPLERS[method.sampler], options=options)
 
     def advance(
         self, x_t: Array, x_0: Array, noise: Array, *, x_0_before: Array | None, method: Method, step: int
@@ -201,12 +204,6 @@ class Translator:
             x_0 = x_0 + jnp.float32(weight) * (x_0 - x_0_before)
         one = t[step : step + 1], t_next[step : step + 1]
         return self.sampler(method)(lambda x, t: x_0, x_t, lambda i: noise, schedule=self.schedule, timesteps=one)
-
-
-def _direct(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: times.Timesteps) -> Array:
-    """One evaluation that is the image: of a generator, which sees no noise."""
-    del noise, schedule
-    return denoise(x_T, jnp.full(x_T.shape[:1], timesteps[0][0], jnp.int32))
 
 
 def generate(model: Model, params: Params, condition: Array, *, channels: int = 3) -> Array:

@@ -53,16 +53,6 @@ Noise = Callable[[Array], Array]
 """``noise(i)``: the noise of sampling step ``i`` (an int32 scalar), shaped like ``x_T``."""
 
 
-class Sampler(Protocol):
-    """From pure noise ``x_T`` to an image, along the times of a grid."""
-
-    def __call__(
-        self, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Any, timesteps: tuple[Any, Any]
-    ) -> Array:
-        """Returns ``x_0``, shaped like ``x_T``; ``timesteps`` is the pair ``(t, t_next)`` of int arrays."""
-        ...
-
-
 StateT = TypeVar("StateT")
 
 

@@ -1,10 +1,13 @@
 """Samplers: from noise to an image along a grid of times.
 
-A sampler sees ``denoise(x_t, t) -> x_0`` and never hears of networks, radar or prediction types. Each is one
-``lax.scan`` over the grid ``timesteps = (t, t_next)`` of ``diffusion/times.py``.
+A sampler sees ``denoise(x_t, t) -> x_0`` and never hears of networks, radar or prediction types. Each is a ``Sampler``:
+the coefficients of every step, which follow from the grid ``timesteps = (t, t_next)`` of ``diffusion/times.py``, and
+one step. Coefficients may be arguments of a compiled program, which then serves every number of steps.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,23 @@ import numpy as np
 
 from sar2opt_jax.diffusion.schedule import Schedule
 from sar2opt_jax.diffusion.times import Timesteps
-from sar2opt_jax.types import Array, Denoiser, Noise, Sampler
+from sar2opt_jax.types import Array, Denoiser, Noise
+
+Coefficients = Mapping[str, Any]
+"""By name, one number a step, [num_steps]; ``t`` is the time where it starts. A step sees its own, [] each."""
+
+
+class Grid(NamedTuple):
+    """What is known of a sampling before it begins: plain arrays, which may be arguments of a compiled program."""
+
+    coefficients: Coefficients  # of at least as many steps
+    num_steps: Any  # an integer
+
+    def padded(self, length: int) -> "Grid":
+        """The same with coefficients of ``length`` steps, those beyond its own zero: one shape for all grids."""
+        more = length - int(self.num_steps)
+        padded = {name: np.pad(_as_array(values), (0, more)) for name, values in self.coefficients.items()}
+        return Grid(padded, np.int32(self.num_steps))
 
 
 def gaussian_noise(rngs: Array, shape: tuple[int, ...]) -> Noise:
@@ -29,48 +48,113 @@ def gaussian_noise(rngs: Array, shape: tuple[int, ...]) -> Noise:
     return noise
 
 
-def ddpm(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps) -> Array:
-    """Ancestral sampling (arXiv 2006.11239, algorithm 2), variance ``fixed_small``.
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """A way from pure noise to an image.
 
-    x_{t'} ~ N(mu, beta~ I), the posterior q(x_{t'} | x_t, x_0); over all T times this is "the original".
+    Attributes:
+      coefficients: of a schedule and a grid of times, in float64: near the clean image they differ by little.
+      step: from x_t to x_{t'} and the estimate of x_0 between them, of the noise, the number of the step, its
+        coefficients, x_t, and the estimate of the step before.
+      is_multistep: whether it looks at that estimate, which is zero at the first step; None is given to others.
+      options: ``eta`` of ``ddim``, ``gamma`` of ``lcm``.
     """
-    # Mean and variance of the posterior (equations 6 and 7).
+
+    coefficients: Callable[..., dict[str, np.ndarray]]
+    step: Callable[..., tuple[Array, Array]]
+    is_multistep: bool = False
+    options: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def grid(self, schedule: Schedule, timesteps: Timesteps) -> Grid:
+        """Along which times to sample."""
+        return Grid(self.coefficients(schedule, timesteps, **self.options), len(timesteps[0]))
+
+    def __call__(
+        self, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps, **options: float
+    ) -> Array:
+        """Samples along a grid of times, as constants of a compiled program.
+
+        Args:
+          denoise: estimates x_0.
+          x_T: pure noise, [batch, height, width, channel] float32.
+          noise: of each step.
+          schedule: of the network.
+          timesteps: the grid.
+          **options: that differ from ``options``.
+
+        Returns:
+          The image, shaped like ``x_T``.
+        """
+        sampler = dataclasses.replace(self, options={**self.options, **options})
+        return sampler.along(sampler.grid(schedule, timesteps), denoise, x_T, noise, schedule=schedule)
+
+    def along(self, grid: Grid, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule) -> Array:
+        """``__call__`` for a grid that is known, and may be traced."""
+        table = {name: _as_array(values) for name, values in grid.coefficients.items()}
+
+        def step(i: Array, state: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
+            now = {name: values[i] for name, values in table.items()}
+            x_next, x_0 = self.step(denoise, noise, i, now, *state, schedule=schedule, **self.options)
+            return x_next, x_0 if self.is_multistep else None
+
+        before = jnp.zeros_like(x_T) if self.is_multistep else None
+        return jax.lax.fori_loop(0, grid.num_steps, step, (x_T, before))[0]
+
+
+def _ddpm_coefficients(schedule: Schedule, timesteps: Timesteps) -> dict[str, np.ndarray]:
+    """Mean and variance of the posterior (arXiv 2006.11239, equations 6 and 7)."""
     alpha_bar, alpha_bar_next = _alphas_bar(schedule, timesteps)
     beta = 1 - alpha_bar / alpha_bar_next
-    x_0_weight = np.sqrt(alpha_bar_next) * beta / (1 - alpha_bar)
-    x_t_weight = np.sqrt(1 - beta) * (1 - alpha_bar_next) / (1 - alpha_bar)
-    deviation = np.sqrt(beta * (1 - alpha_bar_next) / (1 - alpha_bar))
-
-    def step(x_t: Array, inputs: tuple[Array, ...]) -> tuple[Array, None]:
-        i, t, x_0_weight, x_t_weight, deviation = inputs
-        x_0 = denoise(x_t, _spread(t, x_t))
-        return x_0_weight * x_0 + x_t_weight * x_t + deviation * noise(i), None
-
-    return _scan(step, x_T, timesteps[0], x_0_weight, x_t_weight, deviation)
+    return {
+        "t": timesteps[0],
+        "x_0_weight": np.sqrt(alpha_bar_next) * beta / (1 - alpha_bar),
+        "x_t_weight": np.sqrt(1 - beta) * (1 - alpha_bar_next) / (1 - alpha_bar),
+        "deviation": np.sqrt(beta * (1 - alpha_bar_next) / (1 - alpha_bar)),
+    }
 
 
-def ddim(
-    denoise: Denoiser,
-    x_T: Array,
-    noise: Noise,
-    *,
-    schedule: Schedule,
-    timesteps: Timesteps,
-    eta: float = 0.0,
-) -> Array:
-    """Implicit sampling (arXiv 2010.02502, equation 12); deterministic for eta 0, ancestral for eta 1."""
+def _ddpm_step(
+    denoise: Denoiser, noise: Noise, i: Array, now: Coefficients, x_t: Array, before: None, *, schedule: Schedule
+) -> tuple[Array, Array]:
+    del before, schedule
+    x_0 = denoise(x_t, _spread(now["t"], x_t))
+    return now["x_0_weight"] * x_0 + now["x_t_weight"] * x_t + now["deviation"] * noise(i), x_0
+
+
+ddpm = Sampler(_ddpm_coefficients, _ddpm_step)
+"""Ancestral sampling (arXiv 2006.11239, algorithm 2), variance ``fixed_small``.
+
+x_{t'} ~ N(mu, beta~ I), the posterior q(x_{t'} | x_t, x_0); over all T times this is "the original".
+"""
+
+
+def _ddim_coefficients(schedule: Schedule, timesteps: Timesteps, *, eta: float = 0.0) -> dict[str, np.ndarray]:
     alpha_bar, alpha_bar_next = _alphas_bar(schedule, timesteps)
     # The part of the noise that is drawn anew takes its variance from the part that is kept.
     fresh = eta * np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next))
     kept = np.sqrt(np.maximum(1 - alpha_bar_next - fresh**2, 0))
+    return {"t": timesteps[0], "x_0_weight": np.sqrt(alpha_bar_next), "kept": kept, "fresh": fresh}
 
-    def step(x_t: Array, inputs: tuple[Array, ...]) -> tuple[Array, None]:
-        i, t, x_0_weight, kept, fresh = inputs
-        x_0 = denoise(x_t, _spread(t, x_t))
-        x_next = x_0_weight * x_0 + kept * schedule.to_eps(x_0, x_t, t)
-        return (x_next + fresh * noise(i) if eta else x_next), None
 
-    return _scan(step, x_T, timesteps[0], np.sqrt(alpha_bar_next), kept, fresh)
+def _ddim_step(
+    denoise: Denoiser,
+    noise: Noise,
+    i: Array,
+    now: Coefficients,
+    x_t: Array,
+    before: None,
+    *,
+    schedule: Schedule,
+    eta: float = 0.0,
+) -> tuple[Array, Array]:
+    del before
+    x_0 = denoise(x_t, _spread(now["t"], x_t))
+    x_next = now["x_0_weight"] * x_0 + now["kept"] * schedule.to_eps(x_0, x_t, now["t"])
+    return (x_next + now["fresh"] * noise(i) if eta else x_next), x_0
+
+
+ddim = Sampler(_ddim_coefficients, _ddim_step)
+"""Implicit sampling (arXiv 2010.02502, equation 12); deterministic for ``eta`` 0 (default), ancestral for 1."""
 
 
 def ddim_step(x_0: Array, x_t: Array, t: Array, t_next: Array, *, schedule: Schedule) -> Array:
@@ -85,31 +169,29 @@ def ddim_step(x_0: Array, x_t: Array, t: Array, t_next: Array, *, schedule: Sche
     return schedule.add_noise(x_0, schedule.to_eps(x_0, x_t, t), t_next)
 
 
-def dpm_solver_pp(denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps) -> Array:
-    """DPM-Solver++(2M), the multistep midpoint form in x_0 (arXiv 2211.01095, algorithm 2).
-
-    The first and the last step are of first order: at the last one lambda is infinite, and few steps need it.
-    """
-    del noise  # Deterministic.
+def _dpm_solver_pp_coefficients(schedule: Schedule, timesteps: Timesteps) -> dict[str, np.ndarray]:
     alphas_bar = _with_logarithm(schedule)
-    alphas = jnp.asarray(np.append(np.sqrt(alphas_bar), 1.0), jnp.float32)
-    sigmas = jnp.asarray(np.append(np.sqrt(1 - alphas_bar), 0.0), jnp.float32)
     t, t_next = (np.asarray(times) for times in timesteps)
+    alphas, sigmas = np.append(np.sqrt(alphas_bar), 1.0), np.append(np.sqrt(1 - alphas_bar), 0.0)
     h, weight = _half_log_snr_steps(alphas_bar, timesteps)
-    decay = jnp.asarray(np.expm1(-h), jnp.float32)
+    return {"t": t, "ratio": sigmas[t_next] / sigmas[t], "x_0_weight": -alphas[t_next] * np.expm1(-h), "weight": weight}
 
-    def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
-        x_t, x_0_before = carry
-        t, t_next, decay, weight = inputs
-        x_0 = denoise(x_t, _spread(t, x_t))
-        # Second-order correction: x_0 at the middle of the step, extrapolated in lambda.
-        x_0_middle = x_0 + weight * (x_0 - x_0_before)
-        x_next = sigmas[t_next] / sigmas[t] * x_t - alphas[t_next] * decay * x_0_middle
-        return (x_next, x_0), None
 
-    inputs = (jnp.asarray(t), jnp.asarray(t_next), decay, jnp.asarray(weight, jnp.float32))
-    (x, _), _ = jax.lax.scan(step, (x_T, jnp.zeros_like(x_T)), inputs)
-    return x
+def _dpm_solver_pp_step(
+    denoise: Denoiser, noise: Noise, i: Array, now: Coefficients, x_t: Array, before: Array, *, schedule: Schedule
+) -> tuple[Array, Array]:
+    del noise, i, schedule  # Deterministic.
+    x_0 = denoise(x_t, _spread(now["t"], x_t))
+    # Second-order correction: x_0 at the middle of the step, extrapolated in lambda.
+    middle = x_0 + now["weight"] * (x_0 - before)
+    return now["ratio"] * x_t + now["x_0_weight"] * middle, x_0
+
+
+dpm_solver_pp = Sampler(_dpm_solver_pp_coefficients, _dpm_solver_pp_step, is_multistep=True)
+"""DPM-Solver++(2M), the multistep midpoint form in x_0 (arXiv 2211.01095, algorithm 2).
+
+The first and the last step are of first order: at the last one lambda is infinite, and few steps need it.
+"""
 
 
 def second_order_weights(schedule: Schedule, timesteps: Timesteps) -> np.ndarray:
@@ -117,53 +199,61 @@ def second_order_weights(schedule: Schedule, timesteps: Timesteps) -> np.ndarray
     return _half_log_snr_steps(_with_logarithm(schedule), timesteps)[1]
 
 
-def lcm(
-    denoise: Denoiser,
-    x_T: Array,
-    noise: Noise,
-    *,
-    schedule: Schedule,
-    timesteps: Timesteps,
-    gamma: float = 1.0,
-) -> Array:
-    """Multistep consistency sampling: denoise, re-noise to the next time; the last output is the image, without noise.
-
-    At gamma 1 all noise is drawn anew (arXiv 2303.01469, algorithm 1). Below, x_t goes down to a cleaner time
-    t'' <= t' with the noise that it has, and only from there up to t' with fresh noise: strategic stochastic sampling
-    (arXiv 2402.19159, section 3.2). At gamma 0 nothing is drawn, and it is ``ddim``.
-
-    Args:
-      denoise: the consistency function.
-      x_T: as of every sampler; so are ``noise``, ``schedule`` and ``timesteps``.
-      noise: see ``x_T``.
-      schedule: see ``x_T``.
-      timesteps: see ``x_T``.
-      gamma: the share of the times between the clean image and t' that is noised anew, 0 to 1.
-    """
+def _lcm_coefficients(schedule: Schedule, timesteps: Timesteps, *, gamma: float = 1.0) -> dict[str, np.ndarray]:
     t, t_next = (np.asarray(times) for times in timesteps)
     alphas_bar = np.append(schedule.alphas_bar, 1.0)  # Index -1 is the clean image.
     turning = t_next - np.round(gamma * (t_next + 1)).astype(t_next.dtype)
     ratio = alphas_bar[t_next] / alphas_bar[turning]
-    kept = np.sqrt(ratio * (1 - alphas_bar[turning]))
-    fresh = np.sqrt(1 - ratio)
-
-    def step(x_t: Array, inputs: tuple[Array, ...]) -> tuple[Array, None]:
-        i, t, t_next, kept, fresh = inputs
-        x_0 = denoise(x_t, _spread(t, x_t))
-        if gamma == 1:
-            return schedule.add_noise(x_0, noise(i), t_next), None
-        x_next = schedule.alpha(t_next) * x_0 + kept * schedule.to_eps(x_0, x_t, t)
-        return x_next + fresh * noise(i), None
-
-    return _scan(step, x_T, t, t_next, kept, fresh)
+    kept, fresh = np.sqrt(ratio * (1 - alphas_bar[turning])), np.sqrt(1 - ratio)
+    return {"t": t, "t_next": t_next, "kept": kept, "fresh": fresh}
 
 
-SAMPLERS: dict[str, Sampler] = {
-    "ddpm": ddpm,
-    "ddim": ddim,
-    "dpm_solver_pp": dpm_solver_pp,
-    "lcm": lcm,
-}
+def _lcm_step(
+    denoise: Denoiser,
+    noise: Noise,
+    i: Array,
+    now: Coefficients,
+    x_t: Array,
+    before: None,
+    *,
+    schedule: Schedule,
+    gamma: float = 1.0,
+) -> tuple[Array, Array]:
+    del before
+    x_0 = denoise(x_t, _spread(now["t"], x_t))
+    if gamma == 1:
+        return schedule.add_noise(x_0, noise(i), now["t_next"]), x_0
+    x_next = schedule.alpha(now["t_next"]) * x_0 + now["kept"] * schedule.to_eps(x_0, x_t, now["t"])
+    return x_next + now["fresh"] * noise(i), x_0
+
+
+lcm = Sampler(_lcm_coefficients, _lcm_step)
+"""Multistep consistency sampling: denoise, re-noise to the next time; the last output is the image, without noise.
+
+At ``gamma`` 1 (default) all noise is drawn anew (arXiv 2303.01469, algorithm 1). Below, x_t goes down to a cleaner time
+t'' <= t' with the noise that it has, and only from there up to t' with fresh noise: strategic stochastic sampling
+(arXiv 2402.19159, section 3.2); gamma is the share of the times between the clean image and t' that is noised anew. At
+0 nothing is drawn, and it is ``ddim``.
+"""
+
+
+def _direct_coefficients(schedule: Schedule, timesteps: Timesteps) -> dict[str, np.ndarray]:
+    del schedule
+    return {"t": timesteps[0]}
+
+
+def _direct_step(
+    denoise: Denoiser, noise: Noise, i: Array, now: Coefficients, x_t: Array, before: None, *, schedule: Schedule
+) -> tuple[Array, Array]:
+    del noise, i, before, schedule
+    x_0 = denoise(x_t, _spread(now["t"], x_t))
+    return x_0, x_0
+
+
+direct = Sampler(_direct_coefficients, _direct_step)
+"""The evaluation of a one-step generator, which is the image."""
+
+SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp, "lcm": lcm}
 
 
 def _with_logarithm(schedule: Schedule) -> np.ndarray:
@@ -193,8 +283,5 @@ def _alphas_bar(schedule: Schedule, timesteps: Timesteps) -> tuple[np.ndarray, n
     return alphas_bar[timesteps[0]], alphas_bar[timesteps[1]]
 
 
-def _scan(step: Callable, x_T: Array, *inputs: np.ndarray) -> Array:
-    """Runs ``step(x, (i, *inputs at i))`` along the grid."""
-    as_arrays = (jnp.asarray(a, jnp.int32 if a.dtype.kind == "i" else jnp.float32) for a in inputs)
-    x, _ = jax.lax.scan(step, x_T, (jnp.arange(len(inputs[0]), dtype=jnp.int32), *as_arrays))
-    return x
+def _as_array(values: Any) -> Array:
+    return jnp.asarray(values, jnp.int32 if jnp.issubdtype(values.dtype, jnp.integer) else jnp.float32)

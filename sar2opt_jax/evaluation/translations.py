@@ -8,7 +8,7 @@ import logging
 import statistics
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.results import series, steps_text
 from sar2opt_jax.evaluation.surroundings import hardware
-from sar2opt_jax.translator import Method, Translator
+from sar2opt_jax.translator import Grid, Method, Translator
 from sar2opt_jax.types import Array, Params
 
 logger = logging.getLogger(__name__)
@@ -127,21 +127,42 @@ def translate_missing(
     reused = len(contenders) * len(range(index, len(examples.ids), count)) - sum(map(len, todo.values()))
     if reused:
         logger.info("Reusing %d translations of an earlier evaluation.", reused)
+    programs = _Programs()
     with tqdm(total=total, desc="Translating", unit="evaluation", unit_scale=True, disable=None) as bar:
         for contender in contenders:
             gallery, positions = galleries[contender.folder], todo[contender.folder]
             bar.set_description(contender.label)
-            translate = jax.jit(functools.partial(_translate, contender.translator, contender.method))
             if not positions:
                 continue
-            speed = _fill(
-                gallery, contender, translate, examples, sources, positions, batches=batches, rng=rng, bar=bar
-            )
+            speed = _fill(gallery, contender, programs, examples, sources, positions, batches=batches, rng=rng, bar=bar)
             kept = _speed_here(gallery)
             if index == 0 and speed["batch"] >= kept.get("batch", 0):  # A small batch gives a poorer estimate.
                 gallery.speed = kept | speed | {"here": hardware()}
     if index == 0:
-        _time_single_images(contenders, galleries, examples, rng=rng, repeats=timing_repeats)
+        _time_single_images(contenders, galleries, examples, programs, rng=rng, repeats=timing_repeats)
+
+
+class _Programs:
+    """Compiled translations: one for all methods of a network that differ in their grid of times alone."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[Any, Callable[..., Array]] = {}
+
+    def __call__(self, contender: Contender, *arguments: Any) -> Callable[[], Array]:
+        """A call of the program, which is compiled where it is new.
+
+        Args:
+          contender: how to translate.
+          *arguments: parameters, key, radar images and ids, on the devices.
+        """
+        grid = contender.translator.grid(contender.method).padded(contender.translator.schedule.num_steps)
+        sampler = dataclasses.replace(contender.method, num_steps=1, spacing="trailing")
+        placed = tuple((leaf.shape, leaf.sharding) for leaf in jax.tree.leaves(arguments))
+        key = id(contender.translator), sampler, placed
+        if key not in self._compiled:
+            translate = jax.jit(functools.partial(_translate, contender.translator, sampler))
+            self._compiled[key] = translate.lower(grid, *arguments).compile()
+        return functools.partial(self._compiled[key], grid, *arguments)
 
 
 def _speed_here(gallery: Gallery) -> dict[str, Any]:
@@ -153,6 +174,7 @@ def _time_single_images(
     contenders: Sequence[Contender],
     galleries: Mapping[str, Gallery],
     examples: EvaluationSet,
+    programs: _Programs,
     *,
     rng: Array,
     repeats: int,
@@ -170,8 +192,8 @@ def _time_single_images(
     one = to_float(examples.sar([0])), _names(examples.ids[:1])
     with tqdm(contenders, desc="Timing single images", unit="method", disable=None) as bar:
         for contender, speed in zip(bar, known, strict=True):
-            translate = jax.jit(functools.partial(_translate, contender.translator, contender.method))
-            latency = latency_ms(translate, contender.params, rng, *one, repeats=repeats)
+            arguments = jax.block_until_ready(jax.device_put((contender.params, rng, *one)))
+            latency = latency_ms(programs(contender, *arguments), repeats=repeats)
             galleries[contender.folder].speed = speed | {
                 "ms_per_image": latency, "session": session, "here": hardware(),
             }  # fmt: skip
@@ -180,7 +202,7 @@ def _time_single_images(
 def _fill(
     gallery: Gallery,
     contender: Contender,
-    translate: Any,
+    programs: _Programs,
     examples: EvaluationSet,
     sources: Sequence[str],
     positions: Sequence[int],
@@ -191,13 +213,13 @@ def _fill(
 ) -> dict[str, Any]:
     """Translates the examples at some positions; returns ``images_per_second`` of full batches, and their size."""
     bound = batches.replicate((contender.params, rng))
-    names, compiled, seconds, size = _names(examples.ids), None, [], 0
+    names, seconds, size = _names(examples.ids), [], 0
     done, said = 0, time.monotonic()
     for new, filled in batches.cut(positions):
         arguments = (*bound, *batches.shard((to_float(examples.sar(filled)), names[filled])))
-        compiled, size = compiled or translate.lower(*arguments).compile(), len(filled)
+        translate, size = programs(contender, *arguments), len(filled)
         started = time.perf_counter()
-        translated = jax.device_get(compiled(*arguments))
+        translated = jax.device_get(translate())
         seconds.append(time.perf_counter() - started)
         if not np.isfinite(translated).all():
             raise ValueError(f"{contender.label}: translations are not finite; the network has diverged.")
@@ -214,9 +236,11 @@ def _fill(
     return {"images_per_second": rate, "batch": size}
 
 
-def _translate(translator: Translator, method: Method, params: Params, rng: Array, sar: Array, names: Array) -> Array:
+def _translate(
+    translator: Translator, sampler: Method, grid: Grid, params: Params, rng: Array, sar: Array, names: Array
+) -> Array:
     rngs = jax.vmap(lambda name: jax.random.fold_in(rng, name))(names)
-    return translator(params, sar, rngs, method=method)
+    return translator(params, sar, rngs, method=sampler, grid=grid)
 
 
 def _names(ids: Sequence[str]) -> np.ndarray:
@@ -224,18 +248,16 @@ def _names(ids: Sequence[str]) -> np.ndarray:
     return np.asarray([zlib.crc32(name.encode()) for name in ids], np.uint32)
 
 
-def latency_ms(function: Any, *args: Any, repeats: int) -> float:
-    """Milliseconds of one call of a jitted function, from arguments on the device to the result on the device.
+def latency_ms(call: Callable[[], Any], *, repeats: int) -> float:
+    """Milliseconds of one call of a compiled function, from arguments on the device to the result on the device.
 
-    Compilation does not count and the first run warms up; then the median of ``repeats`` runs. Where the first run
-    takes longer than ``PATIENCE_SECONDS`` (a thousand steps), it is the measurement itself.
+    The first run warms up; then the median of ``repeats`` runs. Where the first run takes longer than
+    ``PATIENCE_SECONDS`` (a thousand steps), it is the measurement itself.
     """
-    args = jax.block_until_ready(jax.device_put(args))
-    compiled = function.lower(*args).compile()
 
     def seconds() -> float:
         start = time.perf_counter()
-        jax.block_until_ready(compiled(*args))
+        jax.block_until_ready(call())
         return time.perf_counter() - start
 
     first = seconds()

@@ -64,4 +64,4 @@ def examples():
 @pytest.fixture
 def untimed(monkeypatch):
     """Latency needs a compilation of its own, which most tests can do without."""
-    monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: 1.0)
+    monkeypatch.setattr(translations, "latency_ms", lambda call, repeats: 1.0)

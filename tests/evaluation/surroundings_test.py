@@ -4,7 +4,7 @@ from sar2opt_jax.evaluation import surroundings
 def test_surroundings_name_device_software_and_date():
     found = surroundings.surroundings()
     assert set(found) == {"Device", "Processor", "Software", "Commit", "Date"}
-    assert found["Device"] == "4 x cpu"  # Four are simulated, see conftest.py.
+    assert found["Device"] == "4 × cpu"  # Four are simulated, see conftest.py.
     assert "JAX" in found["Software"]
 
 

@@ -1,11 +1,13 @@
+import dataclasses
 import itertools
 import time
-from types import SimpleNamespace
+import zlib
 
 import jax
 import numpy as np
 import pytest
 
+from sar2opt_jax.data.scaling import to_float, to_uint8
 from sar2opt_jax.evaluation import translations
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
@@ -71,9 +73,9 @@ def test_speed_is_kept_with_what_it_was_measured_on(tmp_path, contender, example
     measured = gallery.speed
     assert measured["ms_per_image"] > 0 and measured["images_per_second"] > 0 and measured["batch"] == 8
     gallery.path("p2").unlink()  # One alone, in a batch of the four devices, says nothing of full batches.
-    monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: pytest.fail("timed again"))
+    monkeypatch.setattr(translations, "latency_ms", lambda call, repeats: pytest.fail("timed again"))
     assert translate(contender("ddim", 1), examples(), tmp_path).speed == measured
-    monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: 7.0)
+    monkeypatch.setattr(translations, "latency_ms", lambda call, repeats: 7.0)
     monkeypatch.setattr(translations, "hardware", lambda: {"Processor": "another"})
     elsewhere = translate(contender("ddim", 1), examples(), tmp_path).speed
     assert elsewhere.pop("session") > measured["session"]
@@ -82,7 +84,7 @@ def test_speed_is_kept_with_what_it_was_measured_on(tmp_path, contender, example
 
 def test_latencies_that_are_compared_are_of_one_session(tmp_path, contender, examples, monkeypatch):
     times = itertools.count(1.0)
-    monkeypatch.setattr(translations, "latency_ms", lambda function, *args, repeats: next(times))
+    monkeypatch.setattr(translations, "latency_ms", lambda call, repeats: next(times))
     methods = [contender("ddim", 1), contender("ddim", 2)]
     galleries = {method.folder: Gallery(tmp_path / method.folder) for method in methods}
 
@@ -96,6 +98,31 @@ def test_latencies_that_are_compared_are_of_one_session(tmp_path, contender, exa
 
     assert timed(methods[0]) == [1.0] and timed(methods[0]) == [1.0]
     assert timed(*methods) == [2.0, 3.0] and timed(*methods) == [2.0, 3.0]
+
+
+@pytest.mark.usefixtures("untimed")
+def test_one_program_serves_all_numbers_of_steps(tmp_path, contender, examples, monkeypatch):
+    traced = []
+
+    def counted(*args):
+        traced.append(1)
+        return from_noise(*args)
+
+    first = contender("ddim", 4, model=counted)
+    methods = [dataclasses.replace(first, method=dataclasses.replace(first.method, num_steps=n)) for n in (4, 1, 3)]
+    galleries = {method.folder: Gallery(tmp_path / method.folder) for method in methods}
+    for gallery in galleries.values():
+        gallery.open(made_by={})
+    translations.translate_missing(
+        methods, galleries, examples(), batches=Batches(4), rng=jax.random.key(0), timing_repeats=1
+    )
+    assert len(traced) == 2  # Of a batch, and of the single image that is timed.
+    names, sar = examples().ids, to_float(examples().sar(range(5)))
+    rngs = [jax.random.fold_in(jax.random.key(0), zlib.crc32(name.encode())) for name in names]
+    for each in methods:
+        alone = each.translator(each.params, sar, jax.numpy.stack(rngs), method=each.method)
+        found = galleries[each.folder].read(names).astype(int)
+        np.testing.assert_allclose(found, to_uint8(np.asarray(alone)), atol=1)
 
 
 @pytest.mark.usefixtures("untimed")
@@ -126,10 +153,9 @@ def test_latency(monkeypatch, seconds, expected):
     clock = [0.0]
     durations = iter(seconds)
 
-    def compiled(argument):
+    def translate():
         clock[0] += next(durations)
-        return argument
+        return np.zeros(1)
 
-    function = SimpleNamespace(lower=lambda *args: SimpleNamespace(compile=lambda: compiled))
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    assert translations.latency_ms(function, np.zeros(1), repeats=3) == pytest.approx(expected)
+    assert translations.latency_ms(translate, repeats=3) == pytest.approx(expected)
