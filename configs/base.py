@@ -142,6 +142,7 @@ def _paper() -> Config:
     config.evaluation.student_gamma = 1.0  # share of its noise that lcm draws anew between two steps, 0 to 1
     config.evaluation.figure_steps = 8  # of DDIM and DPM++ in the side-by-side figure
     config.evaluation.figure_rows = 8
+    config.evaluation.uncertainty_samples = 19  # translations of each image, whose spread is compared; 0 is none
     config.evaluation.floor_window = 7  # pixels: side of the window that the linear regression sees
     config.evaluation.floor_examples = 512
     return config
@@ -306,6 +307,7 @@ def _smoke(config: Config) -> None:
     config.evaluation.original_steps = 10
     config.evaluation.figure_steps = 2
     config.evaluation.figure_rows = 4
+    config.evaluation.uncertainty_samples = 3
     config.evaluation.floor_examples = 16
 
 

@@ -16,9 +16,10 @@ from sar2opt_jax.data.scaling import to_float, to_uint8
 from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.measures import Measures
-from sar2opt_jax.evaluation.results import Images, Result, Results
+from sar2opt_jax.evaluation.results import Images, Result, Results, Spread
 from sar2opt_jax.evaluation.translations import VERSION, Contender, EvaluationSet, translate_missing
 from sar2opt_jax.metrics.linear_baseline import LinearBaseline
+from sar2opt_jax.metrics.uncertainty import Calibration, Uncertainty
 from sar2opt_jax.types import Array
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ def run(
     batch_size: int,
     rng: Array,
     timing_repeats: int = 5,
+    sampled: Contender | None = None,
+    num_samples: int = 0,
 ) -> Results | None:
     """Translates all examples with all methods, then measures the translations.
 
@@ -51,6 +54,9 @@ def run(
       batch_size: examples that a process translates at once, over its devices.
       rng: a key.
       timing_repeats: runs that latency is the median of.
+      sampled: which of the contenders translates every image several times, so that the spread can be compared with
+        the error; None is none.
+      num_samples: how many times.
 
     Returns:
       The results; None in all processes but the first.
@@ -62,22 +68,28 @@ def run(
     batches = Batches(batch_size)
     for contender in contenders:
         contender.translator.timesteps(contender.method)
-    galleries = {contender.folder: Gallery(directory / contender.folder) for contender in contenders}
-    if len(galleries) < len(contenders):
-        folders = [contender.folder for contender in contenders]
-        twice = next(c.label for c in contenders if folders.count(c.folder) > 1)
+    samples = [dataclasses.replace(sampled, sample=i) for i in range(num_samples)] if sampled is not None else []
+    translated = [*contenders, *samples[1:]]
+    galleries = {contender.folder: Gallery(directory / contender.folder) for contender in translated}
+    if len(galleries) < len(translated):
+        folders = [contender.folder for contender in translated]
+        twice = next(c.label for c in translated if folders.count(c.folder) > 1)
         raise ValueError(f"Two networks to compare have one name: {twice}. Give each a name of its own.")
     if jax.process_index() == 0:
-        for contender in contenders:
+        for contender in translated:
             galleries[contender.folder].open(made_by=_made_by(contender, examples, rng))
     multihost_utils.sync_global_devices("galleries are open")
-    translate_missing(contenders, galleries, examples, batches=batches, rng=rng, timing_repeats=timing_repeats)
+    translate_missing(translated, galleries, examples, batches=batches, rng=rng, timing_repeats=timing_repeats)
     multihost_utils.sync_global_devices("all is translated")
     if jax.process_index() != 0:
         return None
-    return _measure(
+    results = _measure(
         contenders, galleries, examples, linear_baseline=linear_baseline(), measures=measures, batches=batches
     )
+    if not samples:
+        return results
+    spread = _spread([galleries[sample.folder] for sample in samples], examples)
+    return dataclasses.replace(results, spread=Spread(name=samples[0].label, calibration=spread))
 
 
 def _made_by(contender: Contender, examples: EvaluationSet, rng: Array) -> dict[str, Any]:
@@ -86,8 +98,16 @@ def _made_by(contender: Contender, examples: EvaluationSet, rng: Array) -> dict[
         "network": dict(contender.identity),
         "method": dataclasses.asdict(contender.method),
         "image_size": examples.image_size,
-        "noise": jax.random.key_data(rng).tolist(),
+        "noise": jax.random.key_data(contender.key(rng)).tolist(),
     }
+
+
+def _spread(samples: Sequence[Gallery], examples: EvaluationSet) -> Calibration:
+    """Reads every translation of every example, and compares their spread with their error."""
+    measured = Uncertainty(len(samples))
+    for position, name in enumerate(tqdm(examples.ids, desc="Comparing samples", unit="image", disable=None)):
+        measured.add(np.stack([gallery.read([name])[0] for gallery in samples]), examples.optical([position])[0])
+    return measured.result()
 
 
 def _measure(

@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from sar2opt_jax.metrics.distances import bootstrap
+from sar2opt_jax.metrics.uncertainty import Calibration
 from sar2opt_jax.translator import Method
 
 Images = Callable[[Sequence[int]], np.ndarray]
@@ -168,6 +170,13 @@ class Result:
         return series(self.name, self.kind, self.sampler)
 
 
+class Spread(NamedTuple):
+    """Of several translations of each image by one method, whose name a reader knows it by."""
+
+    name: str
+    calibration: Calibration
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
     """All methods on the same examples.
@@ -181,6 +190,7 @@ class Results:
       truth_sharpness: of the true images, [num_examples].
       linear: the linear regression, which every method must be compared with.
       methods: the contenders' results in the order given.
+      spread: of several translations of each image; None where there is one.
       remarks: for the reader, on how it was measured, or why something was not.
     """
 
@@ -192,6 +202,7 @@ class Results:
     truth_sharpness: np.ndarray
     linear: Result
     methods: tuple[Result, ...]
+    spread: Spread | None = None
     remarks: tuple[str, ...] = ()
 
     @property

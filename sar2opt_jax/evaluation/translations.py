@@ -45,6 +45,7 @@ class Contender:
       params: its parameters.
       method: sampler and number of steps.
       identity: plain JSON that no two networks share; translations are reused as long as it is the same.
+      sample: which of several translations of an image, each with noise of its own; 0 is the one that is compared.
       description: of the network's export, for a reader; None where there is none.
     """
 
@@ -54,16 +55,23 @@ class Contender:
     method: Method
     identity: Mapping[str, Any]
     description: Description | None = None
+    sample: int = 0
 
     @property
     def label(self) -> str:
         """Its name in messages."""
-        return f"{series(self.name, self.translator.kind, self.method.sampler)}, {steps_text(self.method.num_steps)}"
+        text = f"{series(self.name, self.translator.kind, self.method.sampler)}, {steps_text(self.method.num_steps)}"
+        return f"{text}, sample {self.sample + 1}" if self.sample else text
 
     @property
     def folder(self) -> str:
         """Name of the folder of its translations."""
-        return f"{quote(self.name, safe=' ')}-{self.method.sampler}-{self.method.num_steps}"
+        folder = f"{quote(self.name, safe=' ')}-{self.method.sampler}-{self.method.num_steps}"
+        return f"{folder}-sample-{self.sample + 1}" if self.sample else folder
+
+    def key(self, rng: Array) -> Array:
+        """The key of its noise, of that of all."""
+        return jax.random.fold_in(rng, self.sample) if self.sample else rng
 
 
 class EvaluationSet(Protocol):
@@ -104,6 +112,8 @@ def translate_missing(
 ) -> None:
     """Fills galleries with this process's share of the missing translations; the first process times single images too.
 
+    Of several samples of an image the first one is timed alone.
+
     Args:
       contenders: the methods.
       galleries: where each keeps its translations, by ``Contender.folder``.
@@ -139,7 +149,8 @@ def translate_missing(
             if index == 0 and speed["batch"] >= kept.get("batch", 0):  # A small batch gives a poorer estimate.
                 gallery.speed = kept | speed | {"here": hardware()}
     if index == 0:
-        _time_single_images(contenders, galleries, examples, programs, rng=rng, repeats=timing_repeats)
+        timed = [contender for contender in contenders if not contender.sample]
+        _time_single_images(timed, galleries, examples, programs, rng=rng, repeats=timing_repeats)
 
 
 class _Programs:
@@ -212,7 +223,7 @@ def _fill(
     bar: Any,
 ) -> dict[str, Any]:
     """Translates the examples at some positions; returns ``images_per_second`` of full batches, and their size."""
-    bound = batches.replicate((contender.params, rng))
+    bound = batches.replicate((contender.params, contender.key(rng)))
     names, seconds, size = _names(examples.ids), [], 0
     done, said = 0, time.monotonic()
     for new, filled in batches.cut(positions):

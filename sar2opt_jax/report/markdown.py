@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sar2opt_jax.evaluation.results import Results
-from sar2opt_jax.report import sheets, story, tables, training, verdict, words
+from sar2opt_jax.report import sheets, spread, story, tables, training, verdict, words
 from sar2opt_jax.report.about import About
 from sar2opt_jax.report.tables import Cell, Table
 
@@ -45,6 +45,9 @@ def render(results: Results, about: About, rows: Sequence[Mapping[str, Any]], *,
     parts += ["## Best, median and worst", "![Best, median and worst translations](examples.png)"]
     parts += [_bullets(escape(f"{title}: {detail}") for title, detail in sheets.example_rows(results))]
     parts += ["## Colour", "![Truth and translations as mean colours of areas](colour.png)"]
+    if results.spread:
+        parts += ["## Where the picture is invented", spread.text(results.spread)]
+        parts += ["![Error of several translations against their deviation](uncertainty.png)"]
     for grouping, group_tables in tables.by_group(results, figure_steps=figure_steps).items():
         parts += [f"## By {escape(grouping)}"]
         for table in group_tables:

@@ -21,6 +21,7 @@ from sar2opt_jax.report import (
     plots,
     selection,
     sheets,
+    spread,
     story,
     styles,
     svg,
@@ -84,6 +85,8 @@ def render(
         ranking=QUANTITIES[selection.ranking_key(results)].label,
         colours=pictures.colours,
         strip=_strip(results, figure_steps=figure_steps),
+        spread=spread.text(results.spread) if results.spread else None,
+        spread_chart=_spread_chart(results),
         groups=tables.by_group(results, figure_steps=figure_steps),
         training=training.table(about),
         training_charts=[
@@ -173,6 +176,14 @@ def _chart(results: Results, key: str, draw: curves.Draw, size: tuple[float, flo
     description = f"{quantity.head} over {over} for {named}. The numbers stand in the tables."
     figure = plots.panel(results, key, draw, size=size)
     return Markup(svg.element(figure, name=f"{draw.__name__}-{key}".replace("_", "-"), description=description))
+
+
+def _spread_chart(results: Results) -> Markup | None:
+    if results.spread is None:
+        return None
+    figure = spread.draw(results.spread, size=SPEED_INCHES, printed=False)
+    description = f"{spread.TITLE}, for {results.spread.name}. The text says what it means."
+    return Markup(svg.element(figure, name="uncertainty", description=description))
 
 
 def _legend(results: Results) -> list[tuple[str, styles.Style, str]]:

@@ -1,14 +1,17 @@
 """Writes a report for people: a page that opens from disk, figures, and the numbers for machines."""
 
 import csv
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from sar2opt_jax import paths
-from sar2opt_jax.evaluation.results import PER_IMAGE, Results
+from sar2opt_jax.evaluation.results import PER_IMAGE, Results, Spread
 from sar2opt_jax.evaluation.surroundings import surroundings
 from sar2opt_jax.report import history
 from sar2opt_jax.report.about import About, Change
@@ -29,7 +32,7 @@ def write(
     figure_steps: int = 8,
     rows: int = 8,
 ) -> None:
-    """Writes report.html, results.md, five figures, results.csv, per_image.csv and, last of all, results.json.
+    """Writes report.html, results.md, the figures, results.csv, per_image.csv and, last of all, results.json.
 
     Where results.json stands, the report is complete: that of an earlier report is removed before anything is replaced.
     ``runs/index.html`` then lists it, where the workdir lies in a folder called ``runs``.
@@ -77,7 +80,7 @@ def write(
 def _write(directory: Path, results: Results, about: About, *, figure_steps: int, rows: int) -> None:
     """Writes all files of a report into an empty directory."""
     # Matplotlib and Jinja, which nothing before the end of an evaluation waits for.
-    from sar2opt_jax.report import markdown, page, panels, plots, sheets
+    from sar2opt_jax.report import markdown, page, panels, plots, sheets, spread
     from sar2opt_jax.report.tables import rows_of
     from sar2opt_jax.report.verdict import verdict
 
@@ -90,6 +93,9 @@ def _write(directory: Path, results: Results, about: About, *, figure_steps: int
         "examples.png": lambda: panels.draw(pictures.examples),
         "colour.png": lambda: panels.colour(pictures.colours, results, figure_steps=figure_steps),
     }
+    measured = results.spread
+    if measured is not None:
+        figures["uncertainty.png"] = lambda: spread.draw(measured)
     for name, figure in figures.items():
         figure().savefig(directory / name)
     _write_csv(directory / "results.csv", list(table[0]), table)
@@ -111,12 +117,20 @@ def _write(directory: Path, results: Results, about: About, *, figure_steps: int
         "groups": {name: list(groups) for name, groups in results.groups.items()},
         "remarks": list(results.remarks),
         "truth_sharpness": results.truth_sharpness.tolist(),
+        "uncertainty": measured and _spread(measured),
         "results": [
             row | {"per_image": {key: results.per_image(result, key).tolist() for key in result.metrics}}
             for row, result in zip(table, results.all, strict=True)
         ],
     }
     (directory / "results.json").write_text(paths.to_json(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _spread(measured: Spread) -> dict[str, Any]:
+    fields = dataclasses.asdict(measured.calibration)
+    return {"method": measured.name} | {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()
+    }
 
 
 def _write_csv(path: Path, fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

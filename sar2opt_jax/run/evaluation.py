@@ -59,6 +59,8 @@ def check_evaluation(config: Config) -> None:
             check_known(f"evaluation.{name}", item, known[name])
         check_distinct(f"evaluation.{name}", value)
     compared(config, Path())  # Raises for networks that no report can tell apart.
+    if settings.uncertainty_samples == 1:
+        raise ValueError("evaluation.uncertainty_samples must be 0, or 2 and more: one image has no spread; got 1.")
     if settings.floor_window % 2 == 0:
         raise ValueError(f"evaluation.floor_window must be odd and positive; got {settings.floor_window}.")
 
@@ -89,6 +91,7 @@ def evaluation_settings(config: Config) -> EvaluationSettings:
         batch_size=settings.batch_size,
         figure_steps=settings.figure_steps,
         figure_rows=settings.figure_rows,
+        uncertainty_samples=settings.uncertainty_samples,
         floor_window=settings.floor_window,
         floor_examples=settings.floor_examples,
     )

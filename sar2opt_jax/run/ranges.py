@@ -172,6 +172,7 @@ RANGES: dict[str, Range | Numbers] = {
     "evaluation.student_gamma": SHARE,
     "evaluation.figure_steps": COUNT,
     "evaluation.figure_rows": COUNT,
+    "evaluation.uncertainty_samples": WHOLE,
     "evaluation.floor_window": COUNT,
     "evaluation.floor_examples": COUNT,
 }

@@ -3,10 +3,16 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
-from sar2opt_jax.evaluation import evaluate
+from sar2opt_jax.evaluation import evaluate, translations
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.metrics.linear_baseline import LinearBaseline
+
+
+def from_noise(params, x_t, t, sar):
+    del t
+    return params["gain"] * x_t + 0.5 * sar.mean(axis=-1, keepdims=True)
 
 
 @pytest.fixture
@@ -38,6 +44,23 @@ def test_a_network_with_a_constant_error_scores_its_closed_form(run, contender):
         assert results.value(result, "psnr") == pytest.approx(expected, abs=0.2)
         assert result.metrics["colour_shift"].mean() > 1
     assert [result.kind for result in results.methods] == ["teacher", "teacher", "student"]
+
+
+def test_the_spread_of_samples_is_compared_with_their_error(run, contender, tmp_path, monkeypatch):
+    chosen = contender("ddim", 2, model=from_noise)
+    results = run([contender("ddim", 1), chosen], sampled=chosen, num_samples=3)
+    name, found = results.spread
+    assert name == "DDIM, 2 steps" and found.num_samples == 3 and found.nominal == 0.5
+    folders = [tmp_path / f"teacher-ddim-2{end}" for end in ("", "-sample-2", "-sample-3")]
+    images = np.stack([np.asarray(Image.open(folder / "p1.png")) for folder in folders])
+    assert (images[0] != images[1]).mean() > 0.9 and (images[1] != images[2]).mean() > 0.9
+    low, high = images.min(axis=0), images.max(axis=0)
+    truth = results.optical([1])[0]
+    assert found.coverage[1] == pytest.approx(((low <= truth) & (truth <= high)).mean())
+    assert [result.num_steps for result in results.methods] == [1, 2]  # Further samples are no further methods.
+    monkeypatch.setattr(translations, "_fill", lambda *args, **kw: pytest.fail("translated again"))
+    again = run([contender("ddim", 1), chosen], sampled=chosen, num_samples=3)
+    np.testing.assert_array_equal(again.spread.calibration.coverage, found.coverage)
 
 
 def test_what_is_measured_is_what_is_on_the_disk(run, contender, tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sar2opt_jax.report import page, report
+from sar2opt_jax.evaluation.results import Spread
+from sar2opt_jax.metrics.uncertainty import Calibration
+from sar2opt_jax.report import page, report, spread
 
 FILES = {
     "report.html", "results.md", "results.csv", "per_image.csv", "results.json",
@@ -31,6 +34,37 @@ def test_write_leaves_exactly_the_files_of_a_report(tmp_path, fabricate):
     for name in (name for name in FILES if name.endswith(".png")):
         with Image.open(directory / name) as image:
             assert min(image.size) > 500
+
+
+def test_several_translations_of_an_image_get_a_figure_and_their_numbers(tmp_path, fabricate):
+    calibration = Calibration(
+        num_samples=19, nominal=0.9, coverage=np.array([0.5, 0.6, 0.7, 0.8]), deviation=np.array([2.0, 8.0]),
+        error=np.array([6.0, 20.0]),
+    )  # fmt: skip
+    results = dataclasses.replace(fabricate(), spread=Spread("Student, 4 steps", calibration))
+    directory = write(tmp_path / "run" / "report", results)
+    assert {path.name for path in directory.iterdir()} == FILES | {"uncertainty.png"}
+    with Image.open(directory / "uncertainty.png") as image:
+        assert min(image.size) > 500
+    said = "hold the true value of 65%"
+    for name in ("report.html", "results.md"):
+        text = (directory / name).read_text()
+        assert said in text and "understates" in text
+    assert 'id="uncertainty"' in (directory / "report.html").read_text()
+    written = json.loads((directory / "results.json").read_text())["uncertainty"]
+    assert written["method"] == "Student, 4 steps" and written["coverage"] == [0.5, 0.6, 0.7, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("coverage", "deviation", "said"),
+    [(0.5, 9.0, "understates"), (0.93, 9.0, "no smaller than the error"), (0.1, 0.2, "ignores the noise")],
+)
+def test_what_the_spread_means_follows_from_its_numbers(coverage, deviation, said):
+    calibration = Calibration(
+        num_samples=19, nominal=0.9, coverage=np.full(3, coverage), deviation=np.array([deviation]),
+        error=np.array([9.0]),
+    )  # fmt: skip
+    assert said in spread.text(Spread("Student, 4 steps", calibration))
 
 
 def test_results_json_is_last_and_an_earlier_one_goes_first(tmp_path, fabricate, monkeypatch):
