@@ -7,7 +7,7 @@ from sar2opt_jax.metrics.uncertainty import GROUPS, Uncertainty, deviation
 
 
 def measured(num_samples, *, truth_spread=1.0, images=6, seed=0):
-    """Samples that deviate by 4 to 24 levels, pixel by pixel, and a truth that deviates ``truth_spread`` times as much."""
+    """Samples that deviate by 4 to 24 levels, and a truth that deviates ``truth_spread`` times as much."""
     rng = np.random.default_rng(seed)
     found = Uncertainty(num_samples)
     for _ in range(images):
