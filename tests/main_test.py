@@ -264,6 +264,7 @@ def test_several_processes_are_told_how_long_to_wait_for_a_silent_one(monkeypatc
     monkeypatch.setattr(main, "_MULTIHOST", SimpleNamespace(value=True))
     monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=None))
     monkeypatch.setattr(main, "_WORKDIR", SimpleNamespace(value=None))
+    monkeypatch.setattr(main.config_flags, "get_config_filename", lambda flag: "acd:smoke")
     with pytest.raises(SystemExit, match="far enough"):
         main.main(["main"])
     assert told == [{"heartbeat_timeout_seconds": main.HEARTBEAT_SECONDS}]

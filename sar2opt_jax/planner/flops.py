@@ -6,19 +6,23 @@ from typing import Any
 
 import jax
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 
 def count(function: Callable[..., Any], *args: Any) -> float:
     """Operations of one call, a multiplication and an addition counted as two.
 
     Counted are convolutions and matrix products alone: of a U-Net's work all else is below one per cent. Padding is
-    counted as if it were image; zeros that a strided convolution's gradient puts between pixels are not counted.
+    counted as if it were image; zeros that a strided convolution's gradient puts between pixels are not counted, nor is
+    what no result needs, such as the gradient of an image.
 
     Args:
         function: what to trace.
         *args: arrays or ``jax.ShapeDtypeStruct``.
     """
-    return _of(jax.make_jaxpr(function)(*args).jaxpr)
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    used, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=True)  # As compilers do.
+    return _of(used)
 
 
 def _of(jaxpr: Any) -> float:

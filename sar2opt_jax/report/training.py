@@ -96,7 +96,9 @@ def draw(panel: Panel, *, size: tuple[float, float]) -> Figure:
     for name, curve in lines.items():
         i = names.index(name.removesuffix(VALIDATED))
         look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linewidth": WIDTHS[min(i, len(WIDTHS) - 1)]}
-        look |= {"linestyle": curves.DASHED} if name.endswith(VALIDATED) else {"label": name}
+        shown = name.removesuffix(VALIDATED) if name.removesuffix(VALIDATED) in lines else name  # A name a colour.
+        look |= {"linestyle": curves.DASHED} if name.endswith(VALIDATED) else {}
+        look |= {"label": name} if shown == name else {}
         axes.plot(list(curve), list(curve.values()), **look)
     curves.dress(axes, title, "Optimiser steps", better=better, pad=22)
     if of_losses and all(value > 0 for curve in lines.values() for value in curve.values()):

@@ -92,6 +92,8 @@ def there(
         task = tasks[numbers[future.key]]
         if future.status == "finished":
             yield future.result()
+        elif future.status in ("lost", "pending"):
+            ended.add(future)  # Its worker died with the record; another one makes it again.
         elif future.status == "error":
             yield many.failed(task, _explained(future.exception()), model=model.identity["model"])
         else:

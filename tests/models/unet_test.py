@@ -109,17 +109,20 @@ def test_rematerialised_blocks_take_less_memory_for_the_same_gradients():
     deep = {"widths": (8, 8), "blocks_per_level": 3, "attention": (False, True), "norm_groups": 4}
     params, arguments = filled(UNet(**deep)), inputs(32, 32)
 
-    def compiled(remat):
+    def loss(remat):
         unet = UNet(**deep, remat=remat)
-        loss = jax.grad(lambda params: jnp.square(unet.apply({"params": params}, *arguments)).mean())
-        return jax.jit(loss).lower(params).compile()
+        return lambda params: jnp.square(unet.apply({"params": params}, *arguments)).mean()
 
-    kept, again = compiled("none"), compiled("blocks")
-    expected, found = kept(params), again(params)
+    expected, found = (jax.jit(jax.grad(loss(remat)))(params) for remat in ("none", "blocks"))
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6 * scale), found, expected)
-    used = [program.memory_analysis().temp_size_in_bytes for program in (kept, again)]
-    assert used[1] < 0.7 * used[0], used
+
+    def saved(remat):
+        """Numbers that the backward pass is given; XLA for a CPU undoes the rest, so that its memory shows nothing."""
+        backward = jax.eval_shape(lambda params: jax.vjp(loss(remat), params)[1], params)
+        return sum(leaf.size for leaf in jax.tree.leaves(backward))
+
+    assert saved("blocks") < 0.3 * saved("none")
 
 
 def test_image_size_that_does_not_halve_is_refused():

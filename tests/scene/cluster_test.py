@@ -48,11 +48,13 @@ def test_every_scene_is_done_once_though_a_worker_is_killed(tmp_path, client):
     planned = tasks(tmp_path)
     run = functools.partial(cluster.there, client=client, model=model(log), say=pytest.fail)
     done = many.translate(planned, run, journal=tmp_path / "scenes.jsonl", quiet=True)
-    assert done.counts == {"done": 22, "failed": 1}
+    # A worker that dies takes along what it had not told yet: the next one finds these scenes made.
+    assert done.counts["done"] + done.counts.get("current", 0) == 22 and done.counts["failed"] == 1
     assert done.failures == {str(tmp_path / "in" / "bad.tif"): "it is bad."}
     lines = Counter(log.read_text().splitlines())
     assert [lines[f"end {name}"] for name in NAMES] == [0, *[1] * 22]
-    assert (lines["start fatal"], lines["start flaky"], lines["start bad"]) == (2, 3, 1)
+    assert (lines["start fatal"], lines["start flaky"]) == (2, 3)
+    assert lines["start bad"] in (1, 2)  # Again where the worker that died had tried it.
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {*NAMES} - {"bad"}
     assert {*client.nthreads()} != before  # One has died.
     again = many.translate(planned, run, journal=tmp_path / "scenes.jsonl", quiet=True)

@@ -61,9 +61,7 @@ class PillowFile:
         if self.header.alpha is not None:
             empty |= transparent(everything[..., self.header.alpha - 1], band=self.header.alpha, opaque=255)
         values = everything[..., [number - 1 for number in numbers(self.header, bands)]]
-        whole = upright(self.header, values, np.repeat(empty[..., None], values.shape[-1], axis=-1))
-        part = slice(*rows) if rows is not None else slice(None)
-        return whole._replace(values=whole.values[part], mask=whole.mask[part])
+        return upright(self.header, values, np.repeat(empty[..., None], values.shape[-1], axis=-1))
 
 
 def _world_file(path: Path) -> Georeference | None:
