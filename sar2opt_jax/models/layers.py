@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sar2opt_jax.models.attention import attend
 from sar2opt_jax.models.convolution import Conv
 from sar2opt_jax.types import Array
 
@@ -134,7 +135,7 @@ class AttentionBlock(nn.Module):
         flat = GroupNorm(self.groups, self.dtype, name="norm")(x).reshape(batch, height * width, channels)
         heads = (batch, height * width, channels // self.head_width, self.head_width)
         query, key, value = (dense(name=name)(flat).reshape(heads) for name in ("query", "key", "value"))
-        attended = jax.nn.dot_product_attention(query, key, value)
+        attended = attend(query, key, value)
         return x + dense(name="out")(attended.reshape(flat.shape)).reshape(x.shape)
 
 
