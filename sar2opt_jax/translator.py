@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from sar2opt_jax.diffusion import samplers, times
 from sar2opt_jax.diffusion.consistency import consistency_function
-from sar2opt_jax.diffusion.samplers import Grid, Sampler
+from sar2opt_jax.diffusion.samplers import StepGrid, Sampler
 from sar2opt_jax.diffusion.schedule import Schedule
 from sar2opt_jax.types import Array, Denoiser, Model, Params, as_prng_keys, check_known, look_up
 
@@ -134,7 +134,9 @@ class Translator:
             return times.consistency(self.schedule.num_steps, method.num_steps, solver_steps=self.solver_steps)
         return look_up("spacing", method.spacing, times.GRIDS)(self.schedule.num_steps, method.num_steps)
 
-    def __call__(self, params: Params, sar: Array, rngs: Array, *, method: Method, grid: Grid | None = None) -> Array:
+    def __call__(
+        self, params: Params, sar: Array, rngs: Array, *, method: Method, grid: StepGrid | None = None
+    ) -> Array:
         """Translates a batch.
 
         Args:
@@ -155,7 +157,7 @@ class Translator:
         grid, denoise = grid or self.grid(method), self.denoiser(params, sar)
         return self.sampler(method).along(grid, denoise, x_T, noise, schedule=self.schedule)
 
-    def grid(self, method: Method) -> Grid:
+    def grid(self, method: Method) -> StepGrid:
         """What a sampling along the times of ``method`` is told; errors as of ``timesteps``."""
         return self.sampler(method).grid(self.schedule, self.timesteps(method))
 

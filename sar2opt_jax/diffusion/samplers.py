@@ -21,17 +21,17 @@ Coefficients = Mapping[str, Any]
 """By name, one number a step, [num_steps]; ``t`` is the time where it starts. A step sees its own, [] each."""
 
 
-class Grid(NamedTuple):
+class StepGrid(NamedTuple):
     """What is known of a sampling before it begins: plain arrays, which may be arguments of a compiled program."""
 
     coefficients: Coefficients  # of at least as many steps
     num_steps: Any  # an integer
 
-    def padded(self, length: int) -> "Grid":
+    def padded(self, length: int) -> "StepGrid":
         """The same with coefficients of ``length`` steps, those beyond its own zero: one shape for all grids."""
         more = length - int(self.num_steps)
         padded = {name: np.pad(_as_array(values), (0, more)) for name, values in self.coefficients.items()}
-        return Grid(padded, np.int32(self.num_steps))
+        return StepGrid(padded, np.int32(self.num_steps))
 
 
 def gaussian_noise(rngs: Array, shape: tuple[int, ...]) -> Noise:
@@ -65,9 +65,9 @@ class Sampler:
     is_multistep: bool = False
     options: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
-    def grid(self, schedule: Schedule, timesteps: Timesteps) -> Grid:
+    def grid(self, schedule: Schedule, timesteps: Timesteps) -> StepGrid:
         """Along which times to sample."""
-        return Grid(self.coefficients(schedule, timesteps, **self.options), len(timesteps[0]))
+        return StepGrid(self.coefficients(schedule, timesteps, **self.options), len(timesteps[0]))
 
     def __call__(
         self, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps, **options: float
@@ -88,7 +88,7 @@ class Sampler:
         sampler = dataclasses.replace(self, options={**self.options, **options})
         return sampler.along(sampler.grid(schedule, timesteps), denoise, x_T, noise, schedule=schedule)
 
-    def along(self, grid: Grid, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule) -> Array:
+    def along(self, grid: StepGrid, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule) -> Array:
         """``__call__`` for a grid that is known, and may be traced."""
         table = {name: _as_array(values) for name, values in grid.coefficients.items()}
 

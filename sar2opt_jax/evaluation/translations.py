@@ -22,7 +22,7 @@ from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.results import series, steps_text
 from sar2opt_jax.evaluation.surroundings import hardware
-from sar2opt_jax.translator import Grid, Method, Translator
+from sar2opt_jax.translator import StepGrid, Method, Translator
 from sar2opt_jax.types import Array, Params
 
 logger = logging.getLogger(__name__)
@@ -248,7 +248,7 @@ def _fill(
 
 
 def _translate(
-    translator: Translator, sampler: Method, grid: Grid, params: Params, rng: Array, sar: Array, names: Array
+    translator: Translator, sampler: Method, grid: StepGrid, params: Params, rng: Array, sar: Array, names: Array
 ) -> Array:
     rngs = jax.vmap(lambda name: jax.random.fold_in(rng, name))(names)
     return translator(params, sar, rngs, method=sampler, grid=grid)
