@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from sar2opt_jax.diffusion import samplers, times
 from sar2opt_jax.diffusion.consistency import consistency_function
-from sar2opt_jax.diffusion.samplers import StepGrid, Sampler
+from sar2opt_jax.diffusion.samplers import Sampler, StepGrid
 from sar2opt_jax.diffusion.schedule import Schedule
 from sar2opt_jax.types import Array, Denoiser, Model, Params, as_prng_keys, check_known, look_up
 

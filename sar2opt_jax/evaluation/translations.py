@@ -22,7 +22,7 @@ from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 from sar2opt_jax.evaluation.results import series, steps_text
 from sar2opt_jax.evaluation.surroundings import hardware
-from sar2opt_jax.translator import StepGrid, Method, Translator
+from sar2opt_jax.translator import Method, StepGrid, Translator
 from sar2opt_jax.types import Array, Params
 
 logger = logging.getLogger(__name__)
