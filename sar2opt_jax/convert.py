@@ -31,11 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.set_verbosity(logging.ERROR)  # Orbax logs a dozen lines a checkpoint.
     given, command = sys.argv[1:] if arguments is None else arguments, parser()
     if not given:
-        print(
-            f"{command.prog} needs --input and --output.\n\n{(__doc__ or '').strip()}\n\n--help lists all flags.",
-            file=sys.stderr,
-        )
-        sys.exit(start.USAGE_STATUS)
+        start.explain(command.prog, needed="--input and --output", text=__doc__ or "")
     flags = vars(command.parse_args(given))
     source, target = flags.pop("input"), flags.pop("output")
     try:

@@ -193,19 +193,18 @@ class Translator:
           x_t: [batch, height, width, 3], where the step starts.
           x_0: the estimate at ``x_t``.
           noise: of this step, shaped like ``x_t``.
-          x_0_before: the estimate of the step before, which ``dpm_solver_pp`` extrapolates from; None at step 0.
+          x_0_before: the estimate of the step before, which a multistep sampler extrapolates from; None at step 0.
           method: how to sample.
           step: its number, from 0.
 
         Returns:
           x at the time of the next step, shaped like ``x_t``; after the last one, the image.
         """
-        t, t_next = self.timesteps(method)
-        if method.sampler == "dpm_solver_pp" and x_0_before is not None:
-            weight = samplers.second_order_weights(self.schedule, (t, t_next))[step]
-            x_0 = x_0 + jnp.float32(weight) * (x_0 - x_0_before)
-        one = t[step : step + 1], t_next[step : step + 1]
-        return self.sampler(method)(lambda x, t: x_0, x_t, lambda i: noise, schedule=self.schedule, timesteps=one)
+        before = jnp.zeros_like(x_0) if x_0_before is None else x_0_before
+        x_next, _ = self.sampler(method).advance(
+            step, self.grid(method), lambda x, t: x_0, lambda i: noise, x_t, before, schedule=self.schedule
+        )
+        return x_next
 
 
 def generate(model: Model, params: Params, condition: Array, *, channels: int = 3) -> Array:

@@ -54,14 +54,6 @@ def changed(tmp_path: Path, source: Path = WEIGHTS, **changes) -> Path:
     return path
 
 
-def test_without_arguments_the_command_says_what_to_do(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        convert.main([])
-    said = capsys.readouterr().err
-    assert stopped.value.code == 2
-    assert "needs --input and --output" in said and "sar2opt convert --input=DIFFUSERS_FOLDER" in said
-
-
 def test_networks_answer_as_in_torch(tmp_path):
     command(REFERENCE, tmp_path / "run")
     answers = np.load(REFERENCE / "answers.npz")

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -45,7 +45,7 @@ def run(main: Callable[[list[str]], None], command: Command) -> None:
     """
     name = program(command.module)
     if len(sys.argv) == 1:
-        _stop(f"{name} needs {_listed(command.required)}.\n\n{command.text.strip()}\n\n--help lists all flags.")
+        explain(name, needed=_listed(command.required), text=command.text)
     if help.asked(sys.argv[1:]):
         sys.stdout.write(_help(command))
         return
@@ -65,6 +65,11 @@ def run(main: Callable[[list[str]], None], command: Command) -> None:
             sys.exit(interruption.STATUS)
 
     app.run(started, argv=sys.argv, flags_parser=parse)
+
+
+def explain(name: str, *, needed: str, text: str) -> NoReturn:
+    """Ends a command that was given nothing: says what it needs, and what it is for."""
+    _stop(f"{name} needs {needed}.\n\n{text.strip()}\n\n--help lists all flags.")
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -96,6 +101,6 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _stop(message: str) -> None:
+def _stop(message: str) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(USAGE_STATUS)

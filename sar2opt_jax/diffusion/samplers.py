@@ -29,9 +29,8 @@ class StepGrid(NamedTuple):
 
     def padded(self, length: int) -> "StepGrid":
         """The same with coefficients of ``length`` steps, those beyond its own zero: one shape for all grids."""
-        more = length - int(self.num_steps)
-        padded = {name: np.pad(_as_array(values), (0, more)) for name, values in self.coefficients.items()}
-        return StepGrid(padded, np.int32(self.num_steps))
+        more = length - self.num_steps
+        return StepGrid({name: np.pad(values, (0, more)) for name, values in self.coefficients.items()}, self.num_steps)
 
 
 def gaussian_noise(rngs: Array, shape: tuple[int, ...]) -> Noise:
@@ -67,7 +66,9 @@ class Sampler:
 
     def grid(self, schedule: Schedule, timesteps: Timesteps) -> StepGrid:
         """Along which times to sample."""
-        return StepGrid(self.coefficients(schedule, timesteps, **self.options), len(timesteps[0]))
+        exact = self.coefficients(schedule, timesteps, **self.options)
+        single = {name: x.astype(np.int32 if x.dtype.kind == "i" else np.float32) for name, x in exact.items()}
+        return StepGrid(single, len(timesteps[0]))
 
     def __call__(
         self, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule, timesteps: Timesteps, **options: float
@@ -90,15 +91,28 @@ class Sampler:
 
     def along(self, grid: StepGrid, denoise: Denoiser, x_T: Array, noise: Noise, *, schedule: Schedule) -> Array:
         """``__call__`` for a grid that is known, and may be traced."""
-        table = {name: _as_array(values) for name, values in grid.coefficients.items()}
 
         def step(i: Array, state: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
-            now = {name: values[i] for name, values in table.items()}
-            x_next, x_0 = self.step(denoise, noise, i, now, *state, schedule=schedule, **self.options)
+            x_next, x_0 = self.advance(i, grid, denoise, noise, *state, schedule=schedule)
             return x_next, x_0 if self.is_multistep else None
 
         before = jnp.zeros_like(x_T) if self.is_multistep else None
         return jax.lax.fori_loop(0, grid.num_steps, step, (x_T, before))[0]
+
+    def advance(
+        self,
+        i: int | Array,
+        grid: StepGrid,
+        denoise: Denoiser,
+        noise: Noise,
+        x_t: Array,
+        before: Array | None,
+        *,
+        schedule: Schedule,
+    ) -> tuple[Array, Array]:
+        """Step number ``i``; what it is given beside, and what it returns, is that of ``step``."""
+        now = {name: jnp.asarray(values)[i] for name, values in grid.coefficients.items()}
+        return self.step(denoise, noise, i, now, x_t, before, schedule=schedule, **self.options)
 
 
 def _ddpm_coefficients(schedule: Schedule, timesteps: Timesteps) -> dict[str, np.ndarray]:
@@ -170,10 +184,17 @@ def ddim_step(x_0: Array, x_t: Array, t: Array, t_next: Array, *, schedule: Sche
 
 
 def _dpm_solver_pp_coefficients(schedule: Schedule, timesteps: Timesteps) -> dict[str, np.ndarray]:
-    alphas_bar = _with_logarithm(schedule)
-    t, t_next = (np.asarray(times) for times in timesteps)
+    """Among them the weights 1 / (2 r), r = h' / h of the steps h in lambda, half the logarithm of the signal-to-noise
+    ratio, with the h' of the step before; 0 at the first and the last step, which are of first order."""
+    # Without the zero of zero terminal SNR; other small values stay: the cosine's last one is 2.4e-9.
+    alphas_bar = np.where(schedule.alphas_bar == 0, 2.0**-24, schedule.alphas_bar)
     alphas, sigmas = np.append(np.sqrt(alphas_bar), 1.0), np.append(np.sqrt(1 - alphas_bar), 0.0)
-    h, weight = _half_log_snr_steps(alphas_bar, timesteps)
+    half_log_snr = np.append(0.5 * np.log(alphas_bar / (1 - alphas_bar)), np.inf)
+    t, t_next = (np.asarray(times) for times in timesteps)
+    h = half_log_snr[t_next] - half_log_snr[t]
+    weight = np.zeros(len(t))
+    second = np.isfinite(h[1:])
+    weight[1:][second] = h[1:][second] / (2 * h[:-1][second])
     return {"t": t, "ratio": sigmas[t_next] / sigmas[t], "x_0_weight": -alphas[t_next] * np.expm1(-h), "weight": weight}
 
 
@@ -192,11 +213,6 @@ dpm_solver_pp = Sampler(_dpm_solver_pp_coefficients, _dpm_solver_pp_step, is_mul
 
 The first and the last step are of first order: at the last one lambda is infinite, and few steps need it.
 """
-
-
-def second_order_weights(schedule: Schedule, timesteps: Timesteps) -> np.ndarray:
-    """How far ``dpm_solver_pp`` extrapolates x_0 beyond that of the step before, [num_steps]; 0 is first order."""
-    return _half_log_snr_steps(_with_logarithm(schedule), timesteps)[1]
 
 
 def _lcm_coefficients(schedule: Schedule, timesteps: Timesteps, *, gamma: float = 1.0) -> dict[str, np.ndarray]:
@@ -256,23 +272,6 @@ direct = Sampler(_direct_coefficients, _direct_step)
 SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "dpm_solver_pp": dpm_solver_pp, "lcm": lcm}
 
 
-def _with_logarithm(schedule: Schedule) -> np.ndarray:
-    """alpha_bar without the zero of zero terminal SNR; other small values stay: the cosine's last one is 2.4e-9."""
-    return np.where(schedule.alphas_bar == 0, 2.0**-24, schedule.alphas_bar)
-
-
-def _half_log_snr_steps(alphas_bar: np.ndarray, timesteps: Timesteps) -> tuple[np.ndarray, np.ndarray]:
-    """The steps h in lambda, half the logarithm of the signal-to-noise ratio, and the weights 1 / (2 r), r = h' / h
-    with the h' of the step before; 0 at the first and the last step, which are of first order."""
-    half_log_snr = np.append(0.5 * np.log(alphas_bar / (1 - alphas_bar)), np.inf)
-    t, t_next = (np.asarray(times) for times in timesteps)
-    h = half_log_snr[t_next] - half_log_snr[t]
-    weight = np.zeros(len(t))
-    second = np.isfinite(h[1:])
-    weight[1:][second] = h[1:][second] / (2 * h[:-1][second])
-    return h, weight
-
-
 def _spread(t: Array, x_t: Array) -> Array:
     return jnp.full(x_t.shape[:1], t, jnp.int32)
 
@@ -281,7 +280,3 @@ def _alphas_bar(schedule: Schedule, timesteps: Timesteps) -> tuple[np.ndarray, n
     """alpha_bar at both ends of every step; float64, since near the clean image they differ by little."""
     alphas_bar = np.append(schedule.alphas_bar, 1.0)  # Index -1 is the clean image.
     return alphas_bar[timesteps[0]], alphas_bar[timesteps[1]]
-
-
-def _as_array(values: Any) -> Array:
-    return jnp.asarray(values, jnp.int32 if jnp.issubdtype(values.dtype, jnp.integer) else jnp.float32)

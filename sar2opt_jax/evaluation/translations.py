@@ -159,12 +159,12 @@ class _Programs:
     def __init__(self) -> None:
         self._compiled: dict[Any, Callable[..., Array]] = {}
 
-    def __call__(self, contender: Contender, *arguments: Any) -> Callable[[], Array]:
-        """A call of the program, which is compiled where it is new.
+    def __call__(self, contender: Contender, *arguments: Any) -> Callable[..., Array]:
+        """What translates like a contender, compiled where it is new.
 
         Args:
           contender: how to translate.
-          *arguments: parameters, key, radar images and ids, on the devices.
+          *arguments: parameters, key, radar images and ids, on the devices: what it then takes, or others like them.
         """
         grid = contender.translator.grid(contender.method).padded(contender.translator.schedule.num_steps)
         sampler = dataclasses.replace(contender.method, num_steps=1, spacing="trailing")
@@ -173,7 +173,7 @@ class _Programs:
         if key not in self._compiled:
             translate = jax.jit(functools.partial(_translate, contender.translator, sampler))
             self._compiled[key] = translate.lower(grid, *arguments).compile()
-        return functools.partial(self._compiled[key], grid, *arguments)
+        return functools.partial(self._compiled[key], grid)
 
 
 def _speed_here(gallery: Gallery) -> dict[str, Any]:
@@ -204,7 +204,8 @@ def _time_single_images(
     with tqdm(contenders, desc="Timing single images", unit="method", disable=None) as bar:
         for contender, speed in zip(bar, known, strict=True):
             arguments = jax.block_until_ready(jax.device_put((contender.params, rng, *one)))
-            latency = latency_ms(programs(contender, *arguments), repeats=repeats)
+            translate = programs(contender, *arguments)
+            latency = latency_ms(functools.partial(translate, *arguments), repeats=repeats)
             galleries[contender.folder].speed = speed | {
                 "ms_per_image": latency, "session": session, "here": hardware(),
             }  # fmt: skip
@@ -224,13 +225,13 @@ def _fill(
 ) -> dict[str, Any]:
     """Translates the examples at some positions; returns ``images_per_second`` of full batches, and their size."""
     bound = batches.replicate((contender.params, contender.key(rng)))
-    names, seconds, size = _names(examples.ids), [], 0
+    names, translate, seconds, size = _names(examples.ids), None, [], 0
     done, said = 0, time.monotonic()
     for new, filled in batches.cut(positions):
         arguments = (*bound, *batches.shard((to_float(examples.sar(filled)), names[filled])))
-        translate, size = programs(contender, *arguments), len(filled)
+        translate, size = translate or programs(contender, *arguments), len(filled)
         started = time.perf_counter()
-        translated = jax.device_get(translate())
+        translated = jax.device_get(translate(*arguments))
         seconds.append(time.perf_counter() - started)
         if not np.isfinite(translated).all():
             raise ValueError(f"{contender.label}: translations are not finite; the network has diverged.")

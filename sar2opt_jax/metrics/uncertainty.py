@@ -62,10 +62,10 @@ class Uncertainty:
         low, high = ordered[self._outside - 1], ordered[-self._outside]
         self._coverage.append(float(((low <= truth) & (truth <= high)).mean()))
         levels = samples.astype(np.float64)
-        variance = deviation(levels) ** 2
+        spread = deviation(levels)
         error = ((levels.mean(axis=0) - truth) ** 2).mean(axis=-1)
-        bins = np.minimum(np.sqrt(variance) / STEP, self._sums.shape[1] - 1).astype(int).ravel()
-        for row, values in enumerate((np.ones_like(variance), variance, error)):
+        bins = np.minimum(spread / STEP, self._sums.shape[1] - 1).astype(int).ravel()
+        for row, values in enumerate((np.ones_like(spread), spread**2, error)):
             self._sums[row] += np.bincount(bins, values.ravel(), self._sums.shape[1])
 
     def result(self) -> Calibration:

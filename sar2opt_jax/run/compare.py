@@ -162,16 +162,10 @@ class Comparison:
 
     def _sampled(self, contenders: Sequence[Contender]) -> Contender | None:
         """Whose spread is measured: a student's at about 4 steps, else a teacher's in the fast figures; if any."""
-        if not self.settings.uncertainty_samples:
-            return None
-        wanted = {"student": 4, "teacher": self.settings.figure_steps}
-        noisy = [c for c in contenders if c.translator.kind in wanted]
-        kinds = list(wanted)
-        return min(
-            noisy,
-            key=lambda c: (kinds.index(c.translator.kind), abs(c.method.num_steps - wanted[c.translator.kind])),
-            default=None,
-        )
+        for kind, steps in (("student", 4), ("teacher", self.settings.figure_steps)):
+            if fitting := [contender for contender in contenders if contender.translator.kind == kind]:
+                return min(fitting, key=lambda contender: abs(contender.method.num_steps - steps))
+        return None
 
     @staticmethod
     def _lineage_remarks(described: Mapping[str, Description]) -> list[str]:

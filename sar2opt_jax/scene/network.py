@@ -150,7 +150,7 @@ class TileNetwork:
     @property
     def remembers(self) -> bool:
         """Whether the sampler needs the estimate of the step before."""
-        return self.method.sampler == "dpm_solver_pp"
+        return self._translator.sampler(self.method).is_multistep
 
     def _advanced(
         self, key: Array, row: Array, block: Array, x_t: Array, x_0: Array, before: Array | None = None, *, step: int

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 import sar2opt_jax
+from sar2opt_jax import convert
 from sar2opt_jax.cli import dispatch
+from tfds_builders import prepare
 
 
 @pytest.fixture
@@ -61,6 +63,21 @@ def test_without_a_command_the_first_steps_are_said(started, capsys, arguments, 
     assert exit.value.code == dispatch.USAGE_STATUS and started == []
     error = capsys.readouterr().err
     assert error.startswith(said) and "sar2opt train --config=acd:smoke --workdir=runs/smoke" in error
+
+
+@pytest.mark.parametrize(
+    ("command", "needed", "example"),
+    [
+        (convert, "--input and --output", "sar2opt convert --input=DIFFUSERS_FOLDER"),
+        (prepare, "a dataset", "sar2opt prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED"),
+    ],
+    ids=["convert", "prepare"],
+)
+def test_a_command_without_arguments_says_what_to_do(capsys, command, needed, example):
+    with pytest.raises(SystemExit) as exit:
+        command.main([])
+    said = capsys.readouterr().err
+    assert exit.value.code == dispatch.USAGE_STATUS and f"needs {needed}" in said and example in said
 
 
 @pytest.mark.parametrize("mode", ["--mode=train", "-mode=replay", "--mode"])

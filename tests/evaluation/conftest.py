@@ -55,6 +55,12 @@ def contender():
     return make_contender
 
 
+@pytest.fixture(name="from_noise")
+def from_noise_fixture():
+    """A network that depends on the noise as well."""
+    return from_noise
+
+
 @pytest.fixture
 def examples():
     """Makes examples."""

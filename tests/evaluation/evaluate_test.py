@@ -10,11 +10,6 @@ from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 
 
-def from_noise(params, x_t, t, sar):
-    del t
-    return params["gain"] * x_t + 0.5 * sar.mean(axis=-1, keepdims=True)
-
-
 @pytest.fixture
 def run(tmp_path, untimed, examples):
     def run(contenders, *, count=5, batch_size=8, **settings):
@@ -46,7 +41,7 @@ def test_a_network_with_a_constant_error_scores_its_closed_form(run, contender):
     assert [result.kind for result in results.methods] == ["teacher", "teacher", "student"]
 
 
-def test_the_spread_of_samples_is_compared_with_their_error(run, contender, tmp_path, monkeypatch):
+def test_the_spread_of_samples_is_compared_with_their_error(run, contender, from_noise, tmp_path, monkeypatch):
     chosen = contender("ddim", 2, model=from_noise)
     results = run([contender("ddim", 1), chosen], sampled=chosen, num_samples=3)
     name, found = results.spread

@@ -13,11 +13,6 @@ from sar2opt_jax.evaluation.batches import Batches
 from sar2opt_jax.evaluation.gallery import Gallery
 
 
-def from_noise(params, x_t, t, sar):
-    del t
-    return params["gain"] * x_t + 0.5 * sar.mean(axis=-1, keepdims=True)
-
-
 def translate(contender, examples, directory, *, batch_size=8, seed=0):
     """The translations of one contender."""
     gallery = Gallery(directory)
@@ -35,7 +30,9 @@ def translate(contender, examples, directory, *, batch_size=8, seed=0):
 
 @pytest.mark.usefixtures("untimed")
 @pytest.mark.parametrize("batch_size", [1, 5, 8])
-def test_translations_do_not_depend_on_the_batch_size_or_the_company(tmp_path, contender, examples, batch_size):
+def test_translations_do_not_depend_on_the_batch_size_or_the_company(
+    tmp_path, contender, from_noise, examples, batch_size
+):
     method = contender("ddpm", 10, model=from_noise)
     together = translate(method, examples(6), tmp_path / "together", batch_size=4).read([f"p{i}" for i in range(6)])
     alone = translate(method, examples(3), tmp_path / "alone", batch_size=batch_size).read([f"p{i}" for i in range(3)])
@@ -44,7 +41,7 @@ def test_translations_do_not_depend_on_the_batch_size_or_the_company(tmp_path, c
 
 
 @pytest.mark.usefixtures("untimed")
-def test_methods_start_from_the_same_noise_and_another_seed_from_another(tmp_path, contender, examples):
+def test_methods_start_from_the_same_noise_and_another_seed_from_another(tmp_path, contender, from_noise, examples):
     # One step of either sampler is the network's x_0 at the noisiest time.
     one, other, another = (
         translate(contender(sampler, 1, model=from_noise), examples(), tmp_path / f"{sampler}{seed}", seed=seed)
@@ -55,7 +52,7 @@ def test_methods_start_from_the_same_noise_and_another_seed_from_another(tmp_pat
 
 
 @pytest.mark.usefixtures("untimed")
-def test_only_what_is_missing_is_translated(tmp_path, contender, examples, monkeypatch):
+def test_only_what_is_missing_is_translated(tmp_path, contender, from_noise, examples, monkeypatch):
     method = contender("ddim", 2, model=from_noise)
     gallery = translate(method, examples(), tmp_path)
     before = gallery.read([f"p{i}" for i in range(5)])
@@ -101,7 +98,7 @@ def test_latencies_that_are_compared_are_of_one_session(tmp_path, contender, exa
 
 
 @pytest.mark.usefixtures("untimed")
-def test_one_program_serves_all_numbers_of_steps(tmp_path, contender, examples, monkeypatch):
+def test_one_program_serves_all_numbers_of_steps(tmp_path, contender, from_noise, examples):
     traced = []
 
     def counted(*args):

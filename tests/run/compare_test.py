@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -139,7 +140,20 @@ def test_measures_that_are_not_at_hand_are_remarked(config, tmp_path):
     assert remark.startswith("FID and KID were not measured")
 
 
+def test_the_spread_is_that_of_a_student_at_about_four_steps_or_of_a_teacher(config, tmp_path):
+    def contender(kind, steps):
+        return SimpleNamespace(translator=SimpleNamespace(kind=kind), method=SimpleNamespace(num_steps=steps))
+
+    sampled = comparison(config, tmp_path / "run")._sampled
+    teacher, generator = [contender("teacher", n) for n in (1000, 2, 1)], [contender("generator", 1)]
+    students = [contender("student", n) for n in (1, 2, 5, 8)]
+    assert sampled([*teacher, *generator, *students]) is students[2]
+    assert sampled([*generator, *teacher]) is teacher[1]  # evaluation.figure_steps of the preset smoke is 2.
+    assert sampled(generator) is None
+
+
 def test_an_evaluation_goes_on_and_translates_only_what_is_new(config, tmp_path, caplog):
+    config.evaluation.uncertainty_samples = 0
     write_network(config, tmp_path / "run")
     first = comparison(config, tmp_path / "run")
     assert not first.is_done(first.contenders())

@@ -27,14 +27,6 @@ def pairs_of_three_scenes(tmp_path, write_sen12, scene_in):
     return tmp_path / "raw"
 
 
-def test_without_arguments_the_command_says_what_to_do(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        prepare.main([])
-    said = capsys.readouterr().err
-    assert stopped.value.code == 2
-    assert "needs a dataset" in said and "sar2opt prepare sen12 --manual_dir=DOWNLOADED --data_dir=PREPARED" in said
-
-
 def test_command_prepares_what_the_pipeline_reads(tmp_path, raw, capsys):
     prepare.main(["sen12", f"--manual_dir={raw}", f"--data_dir={tmp_path}", "--processes=2"])
     printed = capsys.readouterr().out
