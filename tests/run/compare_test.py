@@ -144,11 +144,12 @@ def test_the_spread_is_that_of_a_student_at_about_four_steps_or_of_a_teacher(con
     def contender(kind, steps):
         return SimpleNamespace(translator=SimpleNamespace(kind=kind), method=SimpleNamespace(num_steps=steps))
 
+    config.evaluation.figure_steps = 2
     sampled = comparison(config, tmp_path / "run")._sampled
     teacher, generator = [contender("teacher", n) for n in (1000, 2, 1)], [contender("generator", 1)]
     students = [contender("student", n) for n in (1, 2, 5, 8)]
     assert sampled([*teacher, *generator, *students]) is students[2]
-    assert sampled([*generator, *teacher]) is teacher[1]  # evaluation.figure_steps of the preset smoke is 2.
+    assert sampled([*generator, *teacher]) is teacher[1]
     assert sampled(generator) is None
 
 
