@@ -15,7 +15,6 @@ from sar2opt_jax import paths
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.description import ImageFormat, digest
 from sar2opt_jax.export import Export, parameters_digest
-from sar2opt_jax.metrics.uncertainty import deviation
 from sar2opt_jax.scene import addresses, bands, cog, outputs, raster
 from sar2opt_jax.scene.addresses import Source
 from sar2opt_jax.scene.network import Tile, TileNetwork
@@ -299,7 +298,8 @@ def _outputs(images: np.ndarray) -> tuple[np.ndarray, ...]:
     if len(images) == 1:
         return (optical,)
     levels = (images.clip(-1, 1) + 1) * np.float32(127.5)
-    return optical, deviation(levels)[..., None].astype(np.float32)
+    deviation = np.sqrt(levels.var(axis=0, ddof=1).mean(axis=-1, keepdims=True))
+    return optical, deviation.astype(np.float32)
 
 
 def _keep(partial: cog.PartialScene) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sar2opt_jax.metrics.uncertainty import GROUPS, Uncertainty, deviation
+from sar2opt_jax.scene.translate import _outputs as outputs_of_samples
 
 
 def measured(num_samples, *, truth_spread=1.0, images=6, seed=0):
@@ -52,6 +53,12 @@ def test_deviation_is_the_root_mean_square_over_the_colours():
     levels = np.zeros((2, 1, 1, 3))
     levels[1, 0, 0] = (0, 2, 4)  # Variances 0, 2 and 8.
     assert deviation(levels)[0, 0] == pytest.approx(np.sqrt(10 / 3))
+
+
+def test_deviation_is_what_is_written_beside_a_scene():
+    images = np.random.default_rng(0).uniform(-1.1, 1.1, (4, 3, 5, 3)).astype(np.float32)
+    _, written = outputs_of_samples(images)
+    np.testing.assert_allclose(deviation((images.clip(-1, 1) + 1) * 127.5), written[..., 0], rtol=1e-5)
 
 
 def test_one_sample_is_refused():
