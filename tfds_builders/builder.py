@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from tfds_builders import audit, files, finding, splits
+from tfds_builders import audit, files, finding, shuffling, splits
 from tfds_builders.bad_files import BadFile, BadFilesError, counted, shown, told_dropped
 from tfds_builders.description import ImageDescription, content_digest
 from tfds_builders.sources import SourceFiles
@@ -147,6 +147,11 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def report_path(self) -> Path:
         """See the function ``report_path``."""
         return self.report or report_path(self)
+
+    def download_and_prepare(self, **settings: Any) -> None:
+        """See ``tfds.core.DatasetBuilder``; splits of any size need no TensorFlow."""
+        with shuffling.without_tensorflow():
+            super().download_and_prepare(**settings)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
