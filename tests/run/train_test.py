@@ -38,6 +38,7 @@ def tiny(data_dir, *, stages=("teacher", "distill"), **changes):
     config.evaluation.student_steps = (1,)
     config.evaluation.figure_steps = 1
     config.evaluation.original_steps = 2
+    config.evaluation.uncertainty_samples = 0
     for key, value in changes.items():
         *groups, field = key.split("__")
         group = config
