@@ -30,6 +30,7 @@ from sar2opt_jax import inference, paths
 from sar2opt_jax.cli import start
 from sar2opt_jax.cli.network_flags import MODEL, SAMPLER, STAGE, STEPS
 from sar2opt_jax.inference import ImageTranslator
+from sar2opt_jax.interop import pretrained
 from sar2opt_jax.scene import cluster, inputs, locks, many, patch, stac, units
 from sar2opt_jax.scene import translate as scene
 from sar2opt_jax.types import make_key
@@ -162,8 +163,9 @@ def _translate_many(model: str, source: str, target: str) -> None:
             folder = paths.local_path(target, "--output")
             if _SHARD.value is not None:
                 inputs.shard_numbers(_SHARD.value)
-            path = paths.local_path(model, "--model").absolute()
-            load = functools.partial(inference.load_scenes, str(path), stage=STAGE.value)
+            if not pretrained.is_name(model):
+                model = str(paths.local_path(model, "--model").absolute())  # Workers are in folders of their own.
+            load = functools.partial(inference.load_scenes, model, stage=STAGE.value)
             translator = load()
             translator.method(settings)  # What does not fit is said before any scene.
             translator.tiling(settings)
@@ -172,7 +174,7 @@ def _translate_many(model: str, source: str, target: str) -> None:
             run = functools.partial(many.here, translator=translator, quiet=False)
             if _SCHEDULER.value is not None:
                 client = stack.enter_context(cluster.connect(_SCHEDULER.value))
-                on_worker = cluster.WorkerModel(f"{path} {STAGE.value or ''}", load, translator.model)
+                on_worker = cluster.WorkerModel(f"{model} {STAGE.value or ''}", load, translator.model)
                 run = functools.partial(cluster.there, client=client, model=on_worker, say=tqdm.write)
             done = many.translate(tasks, run, journal=many.journal_path(folder, _SHARD.value))
         except FAILURES as error:

@@ -11,7 +11,8 @@ os.environ.update(
     JAX_COMPILATION_CACHE_DIR=os.environ.get(
         "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".jax_cache")
     ),
-    JAX_DISABLE_MOST_OPTIMIZATIONS="1",  # Compiling is what costs here: a third less, and tiny networks are fast anyway.
+    # Compiling is what costs here, and this makes it a third cheaper. Tiny networks are fast anyway.
+    JAX_DISABLE_MOST_OPTIMIZATIONS="1",
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
     JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
 )

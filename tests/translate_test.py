@@ -14,6 +14,7 @@ from sar2opt_jax import inference, translate
 from sar2opt_jax.description import ImageFormat
 from sar2opt_jax.diffusion.schedule import make_schedule
 from sar2opt_jax.inference import ImageTranslator
+from sar2opt_jax.interop import pretrained
 from sar2opt_jax.translator import Translator
 from sar2opt_jax.types import Array, Params
 
@@ -265,6 +266,17 @@ def test_a_folder_of_scenes_is_translated_once_in_shards(monkeypatch, tmp_path, 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("a.tif", "b.tif", "c.tif", "scenes.jsonl", "scenes.0-of-2.jsonl")
     }
+
+
+@pytest.mark.parametrize("name", ["hf://USER/NAME", "small", "run"])
+def test_a_network_of_many_scenes_may_have_a_name(monkeypatch, tmp_path, name):
+    loaded = scenes(tmp_path / "in", "a.tif")
+    asked = []
+    monkeypatch.setattr(pretrained, "shipped", lambda: {"small": tmp_path})
+    monkeypatch.setattr(inference, "load_scenes", lambda path, stage: asked.append(path) or loaded.scenes)
+    monkeypatch.chdir(tmp_path)
+    command(monkeypatch, tmp_path / "in", tmp_path / "out", loaded=loaded, model=name, format="cog", steps=1)
+    assert asked == [str(tmp_path / "run") if name == "run" else name]
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """See the function ``report_path``."""
         return self.report or report_path(self)
 
-    def download_and_prepare(self, **settings: Any) -> None:
+    def download_and_prepare(self, **settings: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """See ``tfds.core.DatasetBuilder``; splits of any size need no TensorFlow."""
         with shuffling.without_tensorflow():
             super().download_and_prepare(**settings)

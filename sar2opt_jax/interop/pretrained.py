@@ -34,6 +34,11 @@ def locate(name: str | os.PathLike[str]) -> Path | None:
     return None if os.path.exists(os.path.expanduser(text)) else shipped().get(text)
 
 
+def is_name(text: str) -> bool:
+    """Whether ``locate`` takes this for a name, the same in every folder and on every host. Fetches nothing."""
+    return text.startswith(HUB) or locate(text) is not None
+
+
 def _fetch(name: str) -> Path:
     matched = re.fullmatch(rf"{HUB}(?P<model>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", name)
     if matched is None:
