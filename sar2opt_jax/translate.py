@@ -203,8 +203,9 @@ def plan(source: Path, target: Path) -> tuple[dict[Path, Path], list[Path]]:
     skipped: list[Path] = []
     if source.is_dir():
         shown = sorted(path for path in source.iterdir() if not path.name.startswith("."))
-        files = [path for path in shown if path.is_file() and path.suffix.lower() in patch.SUFFIXES]
-        skipped = [path for path in shown if path not in files]
+        is_image = {path: path.is_file() and path.suffix.lower() in patch.SUFFIXES for path in shown}
+        files = [path for path in shown if is_image[path]]
+        skipped = [path for path in shown if not is_image[path]]
         if not files:
             raise FileNotFoundError(f"--input {source} is a folder without PNG, JPEG or TIFF files.")
         if target.exists() and not target.is_dir():

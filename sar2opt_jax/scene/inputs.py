@@ -59,7 +59,7 @@ def find(given: str, radar: ImageFormat, *, output: Path) -> Found:
             raise ValueError(f"--output {output} is the folder of the input; choose another one.")
         shown = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
         files = [entry for entry in shown if entry.suffix.lower() in SUFFIXES]
-        skipped = [entry.name for entry in shown if entry not in {*files}]
+        skipped = [entry.name for entry in shown if entry.suffix.lower() not in SUFFIXES]
         scenes = [SceneInput(addresses.stem(file.name), (str(file),)) for file in files]
         scenes, other = _of_network(scenes, radar)
         skipped += other
