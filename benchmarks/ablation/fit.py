@@ -1,16 +1,20 @@
-"""Trains a teacher, its student and pix2pix one after the other, measures them, and keeps the networks.
+"""Trains a teacher, its students and pix2pix one after the other, measures them, and keeps the networks.
 
 ``python -m benchmarks.ablation.fit --pairs=PAIRS.npz --preset=real_small --output=FOLDER``: what a run of the project
-trains, with the data on the device. pix2pix gets as many optimiser steps as both others together. Everything is written
-as soon as it is known: ``fit.json``, ``STAGE.safetensors`` (bfloat16), ``samples.png``.
+trains, with the data on the device. Several students, ``--student NAME SETTING=VALUE ...``, start from one teacher; the
+one to keep is chosen on the validation split. pix2pix gets as many optimiser steps as the teacher and one student
+together. Everything is written as soon as it is known: ``fit.json``, ``NAME.safetensors`` (bfloat16), ``samples.png``.
+``benchmarks.ablation.keep`` makes a model folder of one of them.
 """
 
 import argparse
 import concurrent.futures
+import copy
+import dataclasses
 import json
+import re
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,41 +36,76 @@ from sar2opt_jax.run.optimizers import Config
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Params
 
-STAGES = ("teacher", "adversarial", "pix2pix")
 SAMPLES = 12
+STUDENTS_OWN = ("distill.", "adversarial.")
+"""Where a student's settings may differ from its teacher's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """One that is trained: what it is called, the stage that trains it, and with which config."""
+
+    name: str
+    stage: str
+    config: Config
+
+
+def networks(config: Config, students: list[list[str]]) -> dict[str, Network]:
+    """The teacher, the students and pix2pix, by name and in order.
+
+    Raises:
+      ValueError: for a student that has no name of its own, or changes more than its own settings.
+    """
+    found = {"teacher": Network(name="teacher", stage="teacher", config=config)}
+    for name, *texts in students or [["student"]]:
+        if not re.fullmatch(r"[\w-]+", name) or name in (*found, "pix2pix"):
+            raise ValueError(f"--student {name}: expected a new name of letters, digits, _ and -, then SETTING=VALUE.")
+        changes = dict(map(setting, texts))
+        if others := [path for path in changes if not path.startswith(STUDENTS_OWN)]:
+            raise ValueError(
+                f"--student {name} changes {', '.join(others)}; expected settings of distill, adversarial."
+            )
+        own = copy.deepcopy(config)
+        change(own, changes)
+        found[name] = Network(name=name, stage="adversarial", config=own)
+    return found | {"pix2pix": Network(name="pix2pix", stage="pix2pix", config=config)}
 
 
 class Fit:
-    """The three trainings, and what was found so far."""
+    """The trainings, and what was found so far."""
 
     def __init__(self, options: argparse.Namespace, config: Config):
         """Reads the pairs and measures the linear floor."""
         self.options, self.config = options, config
+        self.networks = networks(config, options.student)
         self.folder = Path(options.output)
         self.folder.mkdir(parents=True, exist_ok=True)
         splits = data.read(options.pairs)
         size = config.data.image_size
-        self.train_pairs, test = splits["train"], splits[options.split]
-        self.meters = {
-            "crops": Meter(data.crops(test, size), batch_size=options.batch_size, lpips=options.lpips),
-            "centres": Meter(data.centres(test, size), batch_size=options.batch_size, lpips=options.lpips),
-        }
+        self.train_pairs, test = splits["train"], splits["test"]
         whole = min(test.sar.shape[1:3])
+        sets = {"crops": data.crops(test, size), "centres": data.centres(test, size)}
+        if "validation" in splits:
+            sets["validation crops"] = data.crops(splits["validation"], size)
+        self.meters = {
+            name: Meter(pairs, batch_size=options.batch_size, lpips=options.lpips) for name, pairs in sets.items()
+        }
         if whole > size:
             self.meters["whole"] = Meter(
                 data.centres(test, whole), batch_size=max(options.batch_size // 4, 1), lpips=options.lpips
             )
         self.trainers = {
-            stage: Trainer(config, stage, train=self.train_pairs, steps_a_call=options.steps_a_call) for stage in STAGES
+            name: Trainer(network.config, network.stage, train=self.train_pairs, steps_a_call=options.steps_a_call)
+            for name, network in self.networks.items()
         }
-        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=2)
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=options.compilers)
         self.ready: dict[str, concurrent.futures.Future[None]] = {}
         self.exports: dict[str, Params] = {}
         self.pictures: dict[str, np.ndarray] = {}
         self.found: dict[str, Any] = {
             "command": f"python -m benchmarks.ablation.fit {' '.join(sys.argv[1:])}",
+            "preset": options.preset,
             "config": json.loads(config.to_json_best_effort()),
-            "split": options.split,
             "images": {name: len(meter.sar) for name, meter in self.meters.items()},
             **results.circumstances("jax", "jaxlib", "flax", "optax", "numpy"),
             "device": jax.devices()[0].device_kind,
@@ -75,70 +114,111 @@ class Fit:
             "measured": [],
         }
 
+    @property
+    def students(self) -> list[str]:
+        """Their names."""
+        return [name for name, network in self.networks.items() if network.stage == "adversarial"]
+
     def prepare(self) -> None:
-        """Compiles all three, the first one at once, the others behind its back."""
+        """Compiles the teacher's steps at once, all else behind its back."""
         trainer = self.trainers["teacher"]
         trainer.prepare()
         note(f"teacher: compiled in {trainer.compile_seconds:.0f} s")
         start = {"unet": trainer.stage.export(trainer.stage.init(jax.random.key(0), None))["unet"]}
-        for stage in STAGES[1:]:
-            self.ready[stage] = self.pool.submit(self.trainers[stage].prepare, start)
-        for stage, on, method in plan(self.config):
+        for name in list(self.networks)[1:]:
+            self.ready[name] = self.pool.submit(self.trainers[name].prepare, start)
+        planned = [*self.at_once("teacher"), *self.at_once(self.students[0]), *self.at_once("pix2pix")]
+        for name, on, method in [*planned, *self.afterwards(self.students[0])]:
             if on in self.meters:
-                self.pool.submit(self.meters[on].prepare, self.config, stage, start["unet"], method)
+                self.pool.submit(self.meters[on].prepare, self.config, self.networks[name].stage, start["unet"], method)
 
-    def train(self, stage: str, *, seconds: float, steps: int | None = None) -> None:
-        """Trains a stage for as many steps as take so long, or for ``steps``, and keeps its network."""
+    def failure(self, name: str) -> str | None:
+        """Why a network could not be compiled, which the others do without."""
+        error = self.ready[name].exception() if name in self.ready else None
+        if error is not None:
+            self.found["failed"] = {**self.found.get("failed", {}), name: f"{type(error).__name__}: {error}"[:300]}
+        return self.found.get("failed", {}).get(name)
+
+    def train(self, name: str, *, seconds: float, steps: int | None = None) -> None:
+        """Trains a network for as many steps as take so long, or for ``steps``, and keeps it."""
         started = time.monotonic()
-        if stage in self.ready:
-            self.ready[stage].result()
-            note(f"{stage}: compiled in {self.trainers[stage].compile_seconds:.0f} s, waited {since(started):.0f} s")
-        export = {"unet": self.exports["teacher"]} if stage == "adversarial" else None
-        trainer = self.trainers[stage]
+        network, trainer = self.networks[name], self.trainers[name]
+        note(f"{name}: compiled in {trainer.compile_seconds or 0:.0f} s")
+        export = {"unet": self.exports["teacher"]} if network.stage == "adversarial" else None
         if steps is None and seconds < float("inf"):
             pace = trainer.seconds_a_step(export)
             steps = max(int((seconds - since(started)) / pace), 1)
-            note(f"{stage}: {pace * 1e3:.1f} ms a step, {steps} steps")
+            note(f"{name}: {pace * 1e3:.1f} ms a step, {steps} steps")
         run: Trained = trainer.run(
             seed=self.config.seed + 1000 * self.options.seed,
             export=export,
             steps=steps,
             deadline=started + 1.3 * seconds,
         )
-        self.exports[stage] = run.export["unet"]
-        self.found["training"][stage] = {
+        self.exports[name] = run.export["unet"]
+        self.found["training"][name] = {
+            "stage": network.stage,
+            "changes": dict(map(setting, next((texts for key, *texts in self.options.student if key == name), []))),
             "steps": run.steps,
             "of": steps or trainer.settings.num_steps,
             "seconds": round(run.seconds, 2),
             "compile_seconds": round(run.compile_seconds, 1),
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.exports[stage])),
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.exports[name])),
             "curve": run.curve,
         }
-        note(f"{stage}: {run.steps} steps in {run.seconds:.0f} s; {run.curve[-1]}")
-        flat = traverse_util.flatten_dict(self.exports[stage], sep="/")
-        about = {"stage": stage, "config": config_text(self.config), "step": str(run.steps)}
-        path = self.folder / f"{stage}.safetensors"
-        save_file({name: jnp.asarray(leaf, jnp.bfloat16) for name, leaf in flat.items()}, path, metadata=about)
+        note(f"{name}: {run.steps} steps in {run.seconds:.0f} s; {run.curve[-1]}")
+        flat = traverse_util.flatten_dict(self.exports[name], sep=".")
+        stored = {key: jnp.asarray(leaf, jnp.bfloat16) for key, leaf in flat.items()}
+        save_file(stored, self.folder / f"{name}.safetensors")
         self.write()
 
-    def measure(self, stage: str, on: str, *methods: Method) -> None:
-        """Measures a network sampled in some ways."""
-        for method in methods:
-            meter = self.meters[on]
-            images, seconds = meter.translate(self.config, stage, self.exports[stage], method)
-            row: Row = {"stage": stage, "on": on, "sampler": method.sampler, "steps": method.num_steps}
-            row |= {"gamma": method.gamma, "seconds": round(seconds, 3)} | meter.row(images)
-            self.found["measured"].append(row)
-            if on == "crops":
-                chosen = np.linspace(0, len(images) - 1, SAMPLES).astype(int)
-                self.pictures[f"{stage} {method.sampler} {method.num_steps}"] = images[chosen]
-            self.write()
-            shown = {key: row[key] for key in SHOWN if key in row}
-            note(f"{stage} on {on}, {method.sampler} {method.num_steps} (gamma {method.gamma}): {shown}")
+    def at_once(self, name: str) -> "list[Measurement]":
+        """What is measured as soon as a network is trained."""
+        few = [Method(sampler="lcm", num_steps=steps) for steps in self.config.evaluation.student_steps]
+        methods = {"teacher": [DDIM_1], "pix2pix": [DIRECT]}.get(name, few)
+        on = ["crops", "validation crops"] if name in self.students else ["crops"]
+        return [(name, where, method) for where in on for method in methods]
+
+    def afterwards(self, best: str) -> "list[Measurement]":
+        """The rest, in the order in which it is measured while there is time."""
+        few = [method for _, where, method in self.at_once(best) if where == "crops"]
+        return [
+            *((best, "whole", method) for method in few),
+            ("pix2pix", "whole", DIRECT),
+            *(("teacher", "crops", Method(sampler="ddim", num_steps=steps)) for steps in (4, 8, 50)),
+            ("teacher", "centres", Method(sampler="ddpm", num_steps=self.config.evaluation.original_steps)),
+            *((best, "centres", method) for method in few),
+            ("pix2pix", "centres", DIRECT),
+            *((best, "crops", dataclasses.replace(method, gamma=gamma)) for gamma in (0.0, 0.3) for method in few[1:]),
+        ]
+
+    def measure(self, name: str, on: str, method: Method) -> None:
+        """Measures a network sampled in one way."""
+        meter, network = self.meters[on], self.networks[name]
+        images, seconds = meter.translate(network.config, network.stage, self.exports[name], method)
+        row: Row = {"network": name, "on": on, "sampler": method.sampler, "steps": method.num_steps}
+        row |= {"gamma": method.gamma, "seconds": round(seconds, 3)} | meter.row(images)
+        self.found["measured"].append(row)
+        if on == "crops" and method.gamma == 1:
+            chosen = np.linspace(0, len(images) - 1, SAMPLES).astype(int)
+            self.pictures[f"{name} {method.sampler} {method.num_steps}"] = images[chosen]
+        self.write()
+        shown = {key: row[key] for key in SHOWN if key in row}
+        note(f"{name} on {on}, {method.sampler} {method.num_steps} (gamma {method.gamma}): {shown}")
+
+    def best_student(self) -> str:
+        """The lowest LPIPS on the validation split, mean over the numbers of steps; else the first that was trained."""
+        found: dict[str, list[float]] = {}
+        for row in self.found["measured"]:
+            if row["on"] == "validation crops" and "lpips_alexnet" in row:
+                found.setdefault(row["network"], []).append(row["lpips_alexnet"])
+        trained = [name for name in self.students if name in self.exports]
+        best = min(found, key=lambda name: float(np.mean(found[name])), default=trained[0] if trained else "student")
+        self.found["best"] = best
+        return best
 
     def write(self) -> None:
         """Everything so far."""
-        results.write(self.folder / "fit.json", self.found)
         if self.pictures:
             truth = self.meters["crops"].truth
             chosen = np.linspace(0, len(truth.sar) - 1, SAMPLES).astype(int)
@@ -150,8 +230,12 @@ class Fit:
             rows = [np.concatenate(list(row), axis=1) for row in zip(*columns, strict=True)]
             self.found["columns"] = ["radar", "truth", *self.pictures]
             Image.fromarray(np.concatenate(rows)).save(self.folder / "samples.png")
+        results.write(self.folder / "fit.json", self.found)
 
 
+Measurement = tuple[str, str, Method]
+"""A network, what it is measured on, and how it is sampled."""
+DDIM_1, DIRECT = Method(sampler="ddim", num_steps=1), Method(sampler="direct", num_steps=1)
 SHOWN = ("psnr", "ssim", "lpips_alexnet", "colour_shift", "sharpness", "frechet_alexnet")
 
 
@@ -168,51 +252,32 @@ def main(arguments: list[str] | None = None) -> None:
     fit = Fit(options, config)
     note(f"linear: { {key: fit.found['linear'][key] for key in SHOWN if key in fit.found['linear']} }")
     fit.prepare()
-    if (wait := options.start_at - time.time()) > 0:
-        note(f"waits {wait:.0f} s")
-        time.sleep(wait)
-    shares = dict(zip(STAGES, options.shares, strict=True))
+    shares = {"teacher": options.shares[0], "pix2pix": options.shares[2]}
+    each = options.shares[1] / len(fit.students)
     whole, done = max(left() - options.reserve, 1.0), fit.found["training"]
-    for stage in STAGES:
+    for name in fit.networks:
         if left() < options.reserve:
-            note(f"no time left for {stage}")
-            break
-        steps = done["teacher"]["steps"] + done["adversarial"]["steps"] if stage == "pix2pix" else None
-        fit.train(stage, seconds=min(shares[stage] * whole, left() - options.reserve), steps=steps)
-        for _, on, method in (row for row in plan(config)[: len(FIRST)] if row[0] == stage):
-            fit.measure(stage, on, method)
-    for stage, on, method in plan(config)[len(FIRST) :]:
+            note(f"no time left for {name}")
+            continue
+        steps = None
+        if name == "pix2pix":
+            steps = done["teacher"]["steps"] + max(
+                done[student]["steps"] for student in fit.students if student in done
+            )
+        if error := fit.failure(name):
+            note(f"{name} failed: {error}")
+            continue
+        fit.train(name, seconds=min(shares.get(name, each) * whole, left() - options.reserve), steps=steps)
+        for _, on, method in fit.at_once(name):
+            if on in fit.meters:
+                fit.measure(name, on, method)
+    for name, on, method in fit.afterwards(fit.best_student()):
         if left() < options.reserve / 4:
-            note(f"no time left for {stage} on {on}, {method}")
-        elif stage in fit.exports and on in fit.meters:
-            fit.measure(stage, on, method)
+            note(f"no time left for {name} on {on}, {method}")
+        elif name in fit.exports and on in fit.meters:
+            fit.measure(name, on, method)
     fit.pool.shutdown(wait=False, cancel_futures=True)
     fit.write()
-
-
-Measurement = tuple[str, str, Method]
-"""A stage, what it is measured on, and how it is sampled."""
-FIRST: tuple[Measurement, ...] = (
-    ("teacher", "crops", Method(sampler="ddim", num_steps=1)),
-    *(("adversarial", "crops", Method(sampler="lcm", num_steps=n)) for n in (1, 2, 4, 8)),
-    ("pix2pix", "crops", Method(sampler="direct", num_steps=1)),
-)
-"""Measured as soon as a stage is trained."""
-
-
-def plan(config: Config) -> list[Measurement]:
-    """All measurements in order, ``FIRST`` first."""
-    student = [Method(sampler="lcm", num_steps=steps) for steps in config.evaluation.student_steps]
-    return [
-        *FIRST,
-        ("teacher", "crops", Method(sampler="ddim", num_steps=4)),
-        ("teacher", "crops", Method(sampler="ddim", num_steps=50)),
-        *(("adversarial", "whole", method) for method in student),
-        ("pix2pix", "whole", Method(sampler="direct", num_steps=1)),
-        ("teacher", "centres", Method(sampler="ddpm", num_steps=config.evaluation.original_steps)),
-        ("adversarial", "centres", student[0]),
-        *(("adversarial", "crops", Method(sampler="lcm", num_steps=n, gamma=g)) for g in (0.0, 0.3) for n in (2, 4, 8)),
-    ]
 
 
 def note(text: str) -> None:
@@ -225,26 +290,24 @@ def since(started: float) -> float:
     return time.monotonic() - started
 
 
-def config_text(config: Config) -> str:
-    """The groups that describe a network, as JSON."""
-    whole: Mapping[str, Any] = json.loads(config.to_json_best_effort())
-    return json.dumps({group: whole[group] for group in ("data", "model", "schedule", "distill", "adversarial")})
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     known = argparse.ArgumentParser(prog="python -m benchmarks.ablation.fit", description=__doc__.partition("\n")[0])
     known.add_argument("--pairs", required=True, help="file of pairs, npz")
     known.add_argument("--preset", default="real_small")
-    known.add_argument("--split", default="test", choices=data.SPLITS, help="what is measured on")
     known.add_argument("--set", nargs="+", default=[], type=setting, metavar="NAME=VALUE", help="of the config")
+    known.add_argument(
+        "--student", nargs="+", action="append", default=[], metavar="NAME [SETTING=VALUE]", help="one of several"
+    )
     known.add_argument("--seed", type=int, default=0)
     known.add_argument("--seconds", type=float, default=float("inf"), help="for everything")
-    known.add_argument("--shares", type=float, nargs=3, default=(0.4, 0.3, 0.3), help="of the time")
-    known.add_argument("--start_at", type=float, default=0.0, help="seconds since 1970; before, all is compiled")
+    known.add_argument(
+        "--shares", type=float, nargs=3, default=(0.4, 0.3, 0.3), help="of the time: teacher, all students, pix2pix"
+    )
     known.add_argument("--reserve", type=float, default=20.0, help="seconds that are kept for measuring")
     known.add_argument("--batch_size", type=int, default=212, help="images at once when translating")
     known.add_argument("--steps_a_call", type=int, default=20)
+    known.add_argument("--compilers", type=int, default=2, help="programs compiled at once")
     known.add_argument("--no-lpips", dest="lpips", action="store_false", help="without the extra lpips")
     known.add_argument("--output", required=True, help="folder")
     return known
