@@ -13,9 +13,10 @@ import sys
 
 from absl import app, flags, logging
 
-from sar2opt_jax import inference, paths
+from sar2opt_jax import paths
 from sar2opt_jax.cli import start
 from sar2opt_jax.cli.network_flags import MODEL, SAMPLER, STAGE, STEPS
+from sar2opt_jax.interop import anywhere
 
 _OUTPUT = flags.DEFINE_string("output", None, "A folder that does not exist yet, or is empty.")
 _DTYPE = flags.DEFINE_enum(
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> None:
     from sar2opt_jax.interop import artifact  # Late: an extra that is missing is said first.
 
     try:
-        trained = inference.read(str(MODEL.value), stage=STAGE.value)
+        trained = anywhere.read(str(MODEL.value), stage=STAGE.value)
         method = trained.translator.method(sampler=SAMPLER.value, num_steps=STEPS.value)
         target = paths.local_path(str(_OUTPUT.value), "--output")
         with paths.atomic_directory(target) as directory:

@@ -3,18 +3,16 @@
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from sar2opt_jax import export, paths
 from sar2opt_jax.data.scaling import to_float, to_uint8
 from sar2opt_jax.description import Description
 from sar2opt_jax.export import Export
-from sar2opt_jax.interop import exports, folder, model_folder, pretrained, settings
+from sar2opt_jax.interop import anywhere
 from sar2opt_jax.scene import labelled, units
 from sar2opt_jax.scene.translate import SceneSettings, SceneTranslator, TranslatedScene
 from sar2opt_jax.translator import Method
@@ -43,7 +41,15 @@ class ImageTranslator:
         """On the default device, from the first image on that is translated at once."""
         return jax.device_put(self._trained.params)
 
-    def __call__(self, sar: Any, *, steps: int | None = None, sampler: str | None = None, seed: int = 0) -> Any:
+    def __call__(
+        self,
+        sar: Any,
+        *,
+        steps: int | None = None,
+        sampler: str | None = None,
+        seed: int = 0,
+        sar_range: tuple[float, float] | units.Limits | None = None,
+    ) -> Any:
         """Translates one radar image, or a batch of them.
 
         Args:
@@ -54,6 +60,8 @@ class ImageTranslator:
           steps: network evaluations; None for what is usual: 4 for a student, 50 for a teacher, 1 for a generator.
           sampler: None for the usual one.
           seed: of the noise; another seed gives another plausible translation.
+          sar_range: for a network of 8-bit images, the dB that become 0 and 255, ``(-25, 0)`` or such a pair for each
+            band: ``sar`` is in dB then.
 
         Returns:
           Optical images, [height, width, 3] or [batch, height, width, 3] uint8; for a ``DataArray`` one of the
@@ -65,9 +73,9 @@ class ImageTranslator:
         """
         if labelled.is_labelled(sar):
             values = labelled.to_array(sar, self.description.radar.bands)
-            return labelled.like(sar, self(values, steps=steps, sampler=sampler, seed=seed))
+            return labelled.like(sar, self(values, steps=steps, sampler=sampler, seed=seed, sar_range=sar_range))
         method = self.method(steps=steps, sampler=sampler)
-        levels, is_batch = self.levels(sar)
+        levels, is_batch = self.levels(sar, sar_range=sar_range)
         key = make_key(seed)
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(np.arange(len(levels)))
         optical = self.translate(levels, keys, method=method)
@@ -91,11 +99,18 @@ class ImageTranslator:
         """How the network is sampled, what is not given being the usual; raises ValueError where it does not fit."""
         return self._translator.method(sampler=sampler, num_steps=steps)
 
-    def levels(self, sar: npt.ArrayLike) -> tuple[np.ndarray, bool]:
+    def levels(
+        self,
+        sar: npt.ArrayLike,
+        *,
+        sar_range: tuple[float, float] | units.Limits | None = None,
+        unit: str | None = None,
+    ) -> tuple[np.ndarray, bool]:
         """Radar values as the network's training data were stored.
 
         Args:
-          sar: as of ``__call__``.
+          sar, sar_range: as of ``__call__``.
+          unit: of the values, one of ``units.UNITS``; None: that of the network's files.
 
         Returns:
           [batch, height, width, bands] uint8, and whether a batch was given.
@@ -110,7 +125,10 @@ class ImageTranslator:
                 f"these, with the bands {', '.join(bands)}."
             )
         is_batch = values.ndim == 4
-        levels = units.as_levels(values if is_batch else values[None], self.description.radar)
+        if sar_range is not None and np.ndim(sar_range) == 1:
+            sar_range = (sar_range,)  # pyright: ignore[reportAssignmentType]
+        radar = units.ranged(self.description.radar, sar_range)  # pyright: ignore[reportArgumentType]
+        levels = units.as_levels(values if is_batch else values[None], radar, unit=unit)
         return levels, is_batch
 
     def translate(self, levels: np.ndarray, keys: Array, *, method: Method) -> np.ndarray:
@@ -150,35 +168,9 @@ def load(path: str | os.PathLike[str], *, stage: str | None = None) -> ImageTran
       FileNotFoundError: where there is none.
       ValueError: where it is corrupt, of another stage, of a later version, or no network of this kind.
     """
-    return ImageTranslator(read(path, stage=stage))
-
-
-def read(path: str | os.PathLike[str], *, stage: str | None = None) -> Export:
-    """The networks that ``load`` takes, as numpy arrays; arguments and errors as there."""
-    source = pretrained.locate(path) or paths.local_path(path, "the path of a network")
-    if model_folder.is_one(source):
-        return _of_stage(model_folder.read(source), stage, where=source)
-    files = folder.find(source) if source.exists() else None
-    if files is None:
-        return _load(source, stage=stage)
-    flags = {**dict.fromkeys(settings.DEFAULTS), "discriminator": None, "stage": stage}
-    return exports.read(files, flags=flags)[0]
+    return ImageTranslator(anywhere.read(path, stage=stage))
 
 
 def load_scenes(path: str | os.PathLike[str], *, stage: str | None = None) -> SceneTranslator:
     """What translates scenes of ``load``; arguments and errors as there."""
     return load(path, stage=stage).scenes
-
-
-def _of_stage(trained: Export, stage: str | None, *, where: Path) -> Export:
-    if stage not in (None, its := trained.description.stage):
-        raise ValueError(f"{where} is a network of stage {its!r}; expected one of stage {stage!r}.")
-    return trained
-
-
-def _load(source: Path, *, stage: str | None) -> Export:
-    try:
-        return export.load(source, stage=stage)
-    except FileNotFoundError as error:
-        names = ", ".join(pretrained.shipped())
-        raise FileNotFoundError(f"{error} Models that come with the package: {names}." if names else error) from None

@@ -54,7 +54,10 @@ _BANDS = flags.DEFINE_list(
     "bands", None, "Names or numbers of a file's bands in the model's order; default by their names."
 )
 _UNITS = flags.DEFINE_enum(
-    "units", None, units.UNITS, "Of a scene: what its values are; default what the file and its values say."
+    "units", None, units.UNITS, "What the values of files are; default what the file and its values say."
+)
+_SAR_RANGE = flags.DEFINE_string(
+    "sar_range", None, "For a model of 8-bit radar images: the dB that become 0 and 255, -25,0 or, a band, -25,0;-32,0."
 )
 _RESAMPLE = flags.DEFINE_bool(
     "resample", False, "Of a scene: resamples it to the ground sampling distance of the training data."
@@ -96,6 +99,8 @@ def main(argv: list[str]) -> None:
             steps=STEPS.value,
             seed=_SEED.value,
             band_names=_BANDS.value,
+            unit=_UNITS.value,
+            sar_range=_sar_range(),
         )
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -123,6 +128,10 @@ def _check_format(source: str, target: str, *, is_scene: bool) -> None:
         sys.exit(f"--input={source} are STAC items; they need --format=cog and a folder as --output.")
 
 
+def _sar_range() -> units.Limits | None:
+    return None if _SAR_RANGE.value is None else units.parse_limits(_SAR_RANGE.value)
+
+
 def _scene_settings() -> scene.SceneSettings:
     return scene.SceneSettings(
         steps=STEPS.value,
@@ -133,6 +142,7 @@ def _scene_settings() -> scene.SceneSettings:
         overlap=_OVERLAP.value,
         bands=None if _BANDS.value is None else tuple(_BANDS.value),
         unit=_UNITS.value,
+        sar_range=_sar_range(),
         resample=_RESAMPLE.value,
         overwrite=_OVERWRITE.value,
     )
@@ -140,8 +150,8 @@ def _scene_settings() -> scene.SceneSettings:
 
 def _translate_scene(model: str, source: str, target: str) -> None:
     """A scene to a cloud-optimised GeoTIFF; what is worth to know of it is said beforehand."""
-    settings = _scene_settings()
     try:
+        settings = _scene_settings()
         output = paths.local_path(target, "--output")
         scene.check_paths(source, output, overwrite=settings.overwrite)
         translator = inference.load_scenes(model, stage=STAGE.value)
@@ -157,9 +167,9 @@ def _translate_scene(model: str, source: str, target: str) -> None:
 
 def _translate_many(model: str, source: str, target: str) -> None:
     """Many scenes to a folder, here or on a cluster."""
-    settings = _scene_settings()
     with contextlib.ExitStack() as stack:
         try:
+            settings = _scene_settings()
             folder = paths.local_path(target, "--output")
             if _SHARD.value is not None:
                 inputs.shard_numbers(_SHARD.value)
@@ -235,6 +245,8 @@ def translate(
     steps: int | None,
     seed: int,
     band_names: Sequence[str] | None = None,
+    unit: str | None = None,
+    sar_range: units.Limits | None = None,
 ) -> dict[Path, str]:
     """Translates files one by one; a bad one does not keep the others from being done.
 
@@ -245,20 +257,24 @@ def translate(
       steps: None for the usual number.
       seed: of the noise.
       band_names: names or numbers of the bands of GeoTIFF files, in the network's order; None: by their names.
+      unit: of the values, one of ``units.UNITS``; None: as they say themselves.
+      sar_range: what becomes 0 and 255, in dB, for a network of 8-bit radar images.
 
     Returns:
       The files that could not be translated, and why.
 
     Raises:
-      ValueError: for a method that does not fit the network.
+      ValueError: for a method or a range that does not fit the network.
     """
     method, root = translator.method(sampler=sampler, steps=steps), make_key(seed)
-    failed = {}
+    radar, failed = units.ranged(translator.description.radar, sar_range), {}
     for source, target in tqdm(planned.items(), unit="image", disable=None):
         try:
             # The noise depends on the file's name, not on its position in the folder.
             key = jax.random.fold_in(root, zlib.crc32(source.name.encode()))
-            levels, _ = translator.levels(patch.read(source, translator.description.radar, band_names=band_names))
+            values = patch.read(source, radar, band_names=band_names)
+            found = units.choose(values[~units.missing(values, radar)].compressed(), radar, given=unit)
+            levels, _ = translator.levels(values, sar_range=sar_range, unit=found.of_file)
             patch.write(target, translator.translate(levels, key[None], method=method)[0])
         except FAILURES as error:
             failed[source] = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -277,7 +293,7 @@ def _png_name(path: Path) -> str:
 def run() -> None:
     """The entry point, of ``sar2opt translate``."""
     required = ("model", "input", "output")
-    of_scenes = ("samples", "tile", "overlap", "bands", "units", "resample", "overwrite")
+    of_scenes = ("samples", "tile", "overlap", "bands", "units", "sar_range", "resample", "overwrite")
     of_many = ("format", "shard", "scheduler")
     shown = (*required, "steps", "sampler", "seed", "stage", *of_scenes, *of_many)
     start.run(main, start.Command(module="sar2opt_jax.translate", text=__doc__ or "", shown=shown, required=required))

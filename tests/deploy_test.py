@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from sar2opt_jax import inference
 from sar2opt_jax.description import ImageFormat
-from sar2opt_jax.interop import standalone
+from sar2opt_jax.interop import anywhere, standalone
 from sar2opt_jax.scene import units
 
 REFERENCE = Path(__file__).parent / "interop" / "reference"
@@ -37,7 +37,7 @@ def exported(tmp_path_factory):
     done = subprocess.run(command, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Wrote {folder}: adversarial, 2 steps of lcm.\n")
-    trained = inference.read(REFERENCE)
+    trained = anywhere.read(REFERENCE)
     about = dataclasses.replace(trained.description, image_size=64)  # Larger ones are translated by tiles.
     return folder, inference.ImageTranslator(dataclasses.replace(trained, description=about))
 
@@ -75,8 +75,8 @@ def test_script_runs_without_the_package(exported, tmp_path, shape):
 
 def test_description_says_what_the_program_takes(exported):
     folder, _ = exported
-    about, trained = json.loads((folder / standalone.DESCRIPTION).read_text()), inference.read(REFERENCE)
-    assert inference.read(folder).description == trained.description
+    about, trained = json.loads((folder / standalone.DESCRIPTION).read_text()), anywhere.read(REFERENCE)
+    assert anywhere.read(folder).description == trained.description
     assert about["fingerprint"] == trained.description.fingerprint
     assert (about["sampler"], about["steps"], about["size_multiple"]) == ("lcm", 2, 4)
     assert sorted(path.name for path in folder.iterdir()) == sorted(

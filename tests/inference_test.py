@@ -165,6 +165,14 @@ def test_arrays_of_another_kind_are_refused(sar, radar, message):
         translator(radar=radar)(sar)
 
 
+def test_decibels_with_a_range_are_what_their_grey_levels_are():
+    decibels = np.random.default_rng(0).uniform(-30, 5, (8, 8)).astype(np.float32)
+    grey = np.round(255 * ((decibels + 25) / 25).clip(0, 1)).astype(np.uint8)
+    grey_network = translator(radar=GREY)
+    np.testing.assert_array_equal(grey_network(decibels, sar_range=(-25, 0)), grey_network(grey))
+    np.testing.assert_array_equal(grey_network(decibels, sar_range=((-25.0, 0.0),)), grey_network(grey))
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """A workdir with a teacher of two bands that was never trained."""

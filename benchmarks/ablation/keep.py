@@ -63,7 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
     with paths.atomic_directory(options.output) as directory:
         model_folder.write(directory, trained, dtype="bfloat16")
         model_folder.read(directory)  # Raises where the parameters are not those of the described network.
-    print(f"Wrote {options.output}: {about.stage}, {about.step} steps; try it: sar2opt translate --model={options.output}")
+    print(
+        f"Wrote {options.output}: {about.stage}, {about.step} steps; try it: sar2opt translate --model={options.output}"
+    )
 
 
 if __name__ == "__main__":

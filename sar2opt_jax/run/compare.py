@@ -20,6 +20,7 @@ from sar2opt_jax.engine import lock
 from sar2opt_jax.evaluation import evaluate
 from sar2opt_jax.evaluation.measures import Measures
 from sar2opt_jax.evaluation.translations import VERSION, Contender
+from sar2opt_jax.interop import anywhere
 from sar2opt_jax.metrics.linear_baseline import LinearBaseline
 from sar2opt_jax.report import report
 from sar2opt_jax.report.about import Change
@@ -58,7 +59,7 @@ class ModelPath:
 
     Attributes:
       name: what it is called in the report.
-      path: a workdir, a stage's directory in one, or one checkpoint.
+      path: where it is, see ``interop.anywhere.read``.
       stage: which stage of a workdir; None takes the last one that has a checkpoint.
       required: whether it is an error where it is missing; one of a run's own stages may not be trained yet.
     """
@@ -214,7 +215,7 @@ class Comparison:
                 self._contenders_of(model)
 
     def _contenders_of(self, model: ModelPath) -> list[Contender]:
-        trained = export.load(model.path, stage=model.stage)
+        trained = anywhere.read(model.path, stage=model.stage)
         about, where = trained.description, f"{model.name} ({model.path})"
         radar = ImageFormat.from_json(self.dataset.image_format("sar"))
         if len(about.radar.bands) != len(radar.bands):

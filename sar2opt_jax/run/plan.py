@@ -8,12 +8,13 @@ from typing import cast
 
 import jax
 
-from sar2opt_jax import export, paths
+from sar2opt_jax import paths
 from sar2opt_jax.data.examples import Examples
 from sar2opt_jax.data.pipeline import check_size
 from sar2opt_jax.data.prepared import Prepared, Source
 from sar2opt_jax.description import Consistency, Dataset, Description, ImageFormat
 from sar2opt_jax.export import Export
+from sar2opt_jax.interop import anywhere
 from sar2opt_jax.run import checks, lineage
 from sar2opt_jax.run.compare import Comparison
 from sar2opt_jax.run.evaluation import compared, evaluation_settings
@@ -194,7 +195,7 @@ def given_teacher(config: Config, dataset: Prepared) -> Export:
       ValueError: where its network, schedule or radar images are not those of the config.
     """
     path = config.teacher.export
-    teacher = export.load(path, stage="teacher")
+    teacher = anywhere.read(path, stage="teacher")
     wanted = description(config, "teacher", dataset)
     its, asked = lineage.architecture(teacher.description), lineage.architecture(wanted)
     for name, value in asked.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 from sar2opt_jax import __version__
 from sar2opt_jax.description import digest
-from sar2opt_jax.scene import addresses, cog
+from sar2opt_jax.scene import addresses, cog, units
 from sar2opt_jax.scene.addresses import Source
 from sar2opt_jax.scene.tiling import Tiling
 from sar2opt_jax.translator import Method
@@ -32,6 +32,7 @@ class SceneSettings:
       overlap: pixels that neighbouring tiles share; None is a quarter of a tile.
       bands: names or numbers of the bands of the file, in the network's order; None: by their names.
       unit: of the values in the file, one of ``units.UNITS``; None: as the file and its values say.
+      sar_range: what becomes 0 and 255, in dB, for a network of 8-bit radar images; see ``units.ranged``.
       resample: whether the scene is resampled to the ground sampling distance of the training data.
       overwrite: whether an existing output is replaced.
     """
@@ -44,6 +45,7 @@ class SceneSettings:
     overlap: int | None = None
     bands: tuple[str, ...] | None = None
     unit: str | None = None
+    sar_range: units.Limits | None = None
     resample: bool = False
     overwrite: bool = False
 

@@ -15,7 +15,7 @@ from sar2opt_jax import paths
 from sar2opt_jax.data.scaling import to_uint8
 from sar2opt_jax.description import ImageFormat, digest
 from sar2opt_jax.export import Export, parameters_digest
-from sar2opt_jax.scene import addresses, bands, cog, outputs, raster
+from sar2opt_jax.scene import addresses, bands, cog, outputs, raster, units
 from sar2opt_jax.scene.addresses import Source
 from sar2opt_jax.scene.network import Tile, TileNetwork
 from sar2opt_jax.scene.outputs import SUFFIXES as SUFFIXES
@@ -99,6 +99,8 @@ class SceneTranslator:
         if settings.samples > 1:
             layers.append(cog.uncertainty(uncertainty_path(output), settings.samples))
         about = self._trained.description
+        if settings.sar_range is not None:
+            about = dataclasses.replace(about, radar=units.ranged(about.radar, settings.sar_range))
         with raster.opened(
             files, about, band_names=settings.bands, unit=settings.unit, resample=settings.resample
         ) as scene:

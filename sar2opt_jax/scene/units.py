@@ -4,6 +4,8 @@ A file that states its unit, or whose values can only be of one, is converted to
 that is said. Nothing is guessed: power and amplitude look alike, and digital numbers without calibration mean nothing.
 """
 
+import dataclasses
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -37,6 +39,52 @@ _WORDS = (
 
 LOWEST_DB, HIGHEST_DB = -100.0, 60.0
 """Backscatter lies well between these."""
+
+
+Limits = tuple[tuple[float, float], ...]
+"""For each band, or once for all bands, what becomes 0 and 255, in dB."""
+
+
+def parse_limits(text: str) -> Limits:
+    """``-25,0`` or, for each band, ``-25,0;-32.5,0``.
+
+    Raises:
+      ValueError: for another text.
+    """
+    try:
+        limits = tuple((float(low), float(high)) for low, high in (part.split(",") for part in text.split(";")))
+    except ValueError:
+        limits = ()
+    if not limits or not all(map(math.isfinite, sum(limits, ()))) or any(low >= high for low, high in limits):
+        raise ValueError(
+            f"--sar_range={text}: expected the dB that become 0 and 255, the lower first, such as -25,0, or such a "
+            "pair for each band, -25,0;-32.5,0."
+        )
+    return limits
+
+
+def ranged(radar: ImageFormat, limits: Limits | None) -> ImageFormat:
+    """The radar images of a network of 8-bit files as those of files in dB, of which ``limits`` become 0 and 255.
+
+    Args:
+      radar: what the network was trained on.
+      limits: as ``parse_limits`` returns them; None leaves ``radar`` as it is.
+
+    Raises:
+      ValueError: for limits of another number of bands, or of a network that states its own.
+    """
+    if limits is None:
+        return radar
+    if radar.limits is not None:
+        own = ";".join(f"{low:g},{high:g}" for low, high in radar.limits)
+        raise ValueError(
+            "--sar_range is for networks of 8-bit radar images; this one states limits of its own, "
+            f"{own} ({radar.quantity}). Leave it out."
+        )
+    if len(limits) not in (1, len(radar.bands)):
+        raise ValueError(f"--sar_range has {len(limits)} pairs of dB; the network takes {len(radar.bands)} band(s).")
+    limits = limits * len(radar.bands) if len(limits) == 1 else limits
+    return dataclasses.replace(radar, quantity="dB", limits=limits, dtype="float32")
 
 
 class Units(NamedTuple):
@@ -76,9 +124,7 @@ def choose(values: np.ndarray, radar: ImageFormat, *, given: str | None = None, 
         note = "The file is 8-bit; its values are taken as scaled to 0 .. 255 as the training data were."
         return Units(None, note if radar.limits is not None else None)
     if radar.limits is None:
-        raise ValueError(
-            f"it has {dtype} values; expected 8-bit grey levels, scaled as the network's training data were."
-        )
+        raise ValueError(f"it has {dtype} values; {_ranges_wanted(values)}")
     if dtype.kind not in "uif":
         raise ValueError(f"it has {dtype} values; expected real numbers ({wanted}).")
     if wanted not in UNITS:
@@ -97,6 +143,16 @@ def choose(values: np.ndarray, radar: ImageFormat, *, given: str | None = None, 
     if unit is None:
         return Units(None, f"The file does not state its unit; its values are taken as {wanted}, as in training.")
     return Units(unit, f"The values are {unit}; converted to {wanted}, the unit of the training data.")
+
+
+def _ranges_wanted(values: np.ndarray) -> str:
+    """What a network of 8-bit images needs to take others, with an example from values that are not missing, [n]."""
+    said = "expected 8-bit grey levels. To scale it to these, state the dB that become 0 and 255: --sar_range=LOW,HIGH"
+    if values.size and values.dtype.kind in "uif" and values.min() < 0:
+        low, high = np.percentile(values, (1, 99))
+        if LOWEST_DB <= low < high <= HIGHEST_DB:
+            return f"{said}, such as {low:.3g},{high:.3g}, the 1st and the 99th percentile here."
+    return f"{said}, such as -25,0."
 
 
 def is_scaled(dtype: np.dtype, radar: ImageFormat) -> bool:
@@ -150,10 +206,8 @@ def as_levels(values: np.ma.MaskedArray, radar: ImageFormat, *, unit: str | None
     if is_scaled(values.dtype, radar):
         return np.ma.filled(values, radar.masked_value)
     if radar.limits is None:
-        raise ValueError(
-            f"The radar image has {values.dtype} values; expected 8-bit grey levels, scaled as the network's "
-            "training data were."
-        )
+        known = np.ma.masked_invalid(values).compressed() if values.dtype.kind == "f" else values.compressed()
+        raise ValueError(f"The radar image has {values.dtype} values; {_ranges_wanted(known)}")
     if values.dtype.kind not in "uif":
         raise ValueError(f"The radar image has {values.dtype} values; expected real numbers ({radar.quantity}).")
     floats = np.ma.getdata(values).astype(np.result_type(values.dtype, np.float32))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from sar2opt_jax import inference
-from sar2opt_jax.interop import model_folder
+from sar2opt_jax.interop import anywhere, model_folder
 from sar2opt_jax.interop.standalone import DESCRIPTION, PARAMETERS
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -18,7 +17,7 @@ REFERENCE = Path(__file__).parent / "reference"
 
 @pytest.fixture(scope="module")
 def trained():
-    return inference.read(REFERENCE)
+    return anywhere.read(REFERENCE)
 
 
 @pytest.fixture
@@ -28,10 +27,10 @@ def folder(trained, tmp_path):
 
 
 def test_what_is_written_is_read(trained, folder):
-    found = inference.read(folder)
+    found = anywhere.read(folder)
     assert found.description == trained.description
     jax.tree.map(np.testing.assert_array_equal, found.params, trained.params)
-    assert inference.read(folder, stage="adversarial").description.stage == "adversarial"
+    assert anywhere.read(folder, stage="adversarial").description.stage == "adversarial"
 
 
 def test_bfloat16_halves_the_file_and_is_read_as_float32(trained, folder, tmp_path):
@@ -40,14 +39,14 @@ def test_bfloat16_halves_the_file_and_is_read_as_float32(trained, folder, tmp_pa
     whole, half = (load_file(path / PARAMETERS) for path in (folder, tmp_path / "half"))
     assert {value.dtype for value in half.values()} == {np.dtype(ml_dtypes.bfloat16)}
     assert sum(value.nbytes for value in half.values()) * 2 == sum(value.nbytes for value in whole.values())
-    read = inference.read(tmp_path / "half").params
+    read = anywhere.read(tmp_path / "half").params
     jax.tree.map(lambda found, exact: np.testing.assert_allclose(found, exact, rtol=2**-8), read, trained.params)
     assert {leaf.dtype for leaf in jax.tree.leaves(read)} == {np.dtype(np.float32)}
 
 
 def test_another_stage_than_its_own_raises(folder):
     with pytest.raises(ValueError, match="is a network of stage 'adversarial'; expected one of stage 'teacher'"):
-        inference.read(folder, stage="teacher")
+        anywhere.read(folder, stage="teacher")
 
 
 def change_parameters(folder, change):
@@ -81,4 +80,4 @@ def change_parameters(folder, change):
 def test_damaged_folder_is_refused_with_the_reason(folder, damage, said):
     damage(folder)
     with pytest.raises(ValueError, match=said):
-        inference.read(folder)
+        anywhere.read(folder)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from sar2opt_jax import inference
-from sar2opt_jax.interop import pretrained
+from sar2opt_jax.interop import anywhere, pretrained
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -30,7 +30,7 @@ def hub(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("name", "revision"), [("hf://user/sar.model", None), ("hf://user/sar.model@v1/a", "v1/a")])
 def test_model_of_the_hub_is_fetched_without_anything_that_could_run(hub, name, revision):
-    assert inference.read(name).description.kind == "student"
+    assert anywhere.read(name).description.kind == "student"
     assert hub == [("user/sar.model", revision, ["*.json", "*.safetensors"])]
 
 
@@ -65,4 +65,4 @@ def test_model_of_the_package_gives_way_to_a_path(monkeypatch, tmp_path):
 def test_unknown_name_lists_the_models_of_the_package(monkeypatch):
     monkeypatch.setattr(pretrained, "shipped", lambda: {"small": REFERENCE})
     with pytest.raises(FileNotFoundError, match=r"It does not exist\. Models that come with the package: small\.$"):
-        inference.read("large")
+        anywhere.read("large")

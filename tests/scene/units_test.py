@@ -86,3 +86,41 @@ def test_missing_is_masked_nodata_nan_and_no_power_at_all():
     assert units.missing(values, radar, unit="linear").tolist() == [True, True, True, True, False]
     assert units.missing(values, dataclasses.replace(POWER, nodata=-9999.0)).tolist() == [True, True, True, True, False]
     assert units.missing(np.ma.asarray(np.zeros(2, np.uint8)), DB).tolist() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"), [("-25,0", ((-25.0, 0.0),)), ("-25,0;-32.5,-5", ((-25.0, 0.0), (-32.5, -5.0)))]
+)
+def test_limits_of_a_flag(text, limits):
+    assert units.parse_limits(text) == limits
+
+
+@pytest.mark.parametrize("text", ["", "-25", "0,-25", "-25,-25", "a,b", "-25,0,5", "-25,0;", "nan,0", "-inf,0"])
+def test_text_that_is_no_limits_is_refused_with_an_example(text):
+    with pytest.raises(ValueError, match=r"expected the dB that become 0 and 255, the lower first, such as -25,0"):
+        units.parse_limits(text)
+
+
+def test_range_makes_decibels_of_grey_levels():
+    radar = units.ranged(GREY, ((-25.0, 0.0),))
+    values = np.ma.array([[-30.0], [-25.0], [-12.5], [0.0], [np.nan]], np.float32)
+    np.testing.assert_array_equal(units.as_levels(values, radar).ravel(), [0, 0, 128, 255, GREY.masked_value])
+    linear = 10 ** (values / 10)
+    np.testing.assert_array_equal(units.as_levels(linear, radar, unit="linear"), units.as_levels(values, radar))
+    grey = np.ma.array([[7]], dtype=np.uint8)
+    np.testing.assert_array_equal(units.as_levels(grey, radar), [[7]])  # Scaled already.
+    assert units.ranged(GREY, None) is GREY
+
+
+def test_range_that_does_not_fit_the_network_is_refused():
+    with pytest.raises(ValueError, match="this one states limits of its own, -25,0"):
+        units.ranged(DB, ((-20.0, 0.0),))
+    with pytest.raises(ValueError, match=r"--sar_range has 2 pairs of dB; the network takes 1 band"):
+        units.ranged(GREY, ((-20.0, 0.0), (-30.0, -5.0)))
+
+
+def test_grey_network_names_a_range_that_suits_the_values():
+    with pytest.raises(ValueError, match=r"--sar_range=LOW,HIGH, such as -19\.8,-0\.2, the 1st and the 99th percentile"):
+        units.choose(np.linspace(-20, 0, 1000, dtype=np.float32), GREY)
+    with pytest.raises(ValueError, match=r"such as -25,0\.$"):
+        units.choose(np.linspace(0, 1, 9, dtype=np.float32), GREY)
