@@ -86,6 +86,10 @@ def test_wheel_holds_the_configs_and_nothing_at_the_top_but_packages(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {name for name in tops if not name.endswith(".dist-info")} == {"sar2opt_jax", "tfds_builders"}
     assert not [name for name in names if "__pycache__" in name]
+    shipped = {name for name in names if name.startswith("sar2opt_jax/pretrained/")}
+    assert shipped == {
+        f"sar2opt_jax/pretrained/sen12-small/{name}" for name in ("description.json", "parameters.safetensors")
+    }
 
 
 def test_installed_package_is_not_the_checkout(bin_folder, env, tmp_path):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sar2opt_jax import inference
@@ -66,3 +67,18 @@ def test_unknown_name_lists_the_models_of_the_package(monkeypatch):
     monkeypatch.setattr(pretrained, "shipped", lambda: {"small": REFERENCE})
     with pytest.raises(FileNotFoundError, match=r"It does not exist\. Models that come with the package: small\.$"):
         anywhere.read("large")
+
+
+def test_shipped_model_is_small_described_and_translates_decibels():
+    (name,) = pretrained.shipped()
+    folder = pretrained.shipped()[name]
+    assert name == "sen12-small" and sum(path.stat().st_size for path in folder.iterdir()) < 30e6
+    loaded = inference.load(name)
+    about = loaded.description
+    assert (about.kind, about.dataset.name, about.radar.bands) == ("student", "sen12", ("VV",))
+    decibels = np.random.default_rng(0).uniform(-25, 0, (32, 32)).astype(np.float32)
+    levels = np.round(255 * (decibels + 25) / 25).astype(np.uint8)
+    optical = loaded(decibels, steps=1, sar_range=(-25, 0))
+    np.testing.assert_array_equal(optical, loaded(levels, steps=1))
+    assert optical.shape == (32, 32, 3) and optical.std() > 10
+    assert np.abs(optical.astype(int) - loaded(levels.T.copy(), steps=1)).mean() > 5  # It looks at the radar image.

@@ -120,7 +120,9 @@ def test_range_that_does_not_fit_the_network_is_refused():
 
 
 def test_grey_network_names_a_range_that_suits_the_values():
-    with pytest.raises(ValueError, match=r"--sar_range=LOW,HIGH, such as -19\.8,-0\.2, the 1st and the 99th percentile"):
+    with pytest.raises(
+        ValueError, match=r"--sar_range=LOW,HIGH, such as -19\.8,-0\.2, the 1st and the 99th percentile"
+    ):
         units.choose(np.linspace(-20, 0, 1000, dtype=np.float32), GREY)
     with pytest.raises(ValueError, match=r"such as -25,0\.$"):
         units.choose(np.linspace(0, 1, 9, dtype=np.float32), GREY)
