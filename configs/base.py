@@ -74,7 +74,7 @@ def _paper() -> Config:
 
     config.teacher = ConfigDict()
     config.teacher.num_steps = 200_000
-    config.teacher.export = config_dict.placeholder(str)  # a workdir or checkpoint to take instead of training
+    config.teacher.export = config_dict.placeholder(str)  # to take instead of training, as of sar2opt translate --model
     config.teacher.dtype = "bfloat16"  # of the network's inside; its input, output and parameters are float32
     config.teacher.optimizer = _optimizer(learning_rate=1e-4)
     config.teacher.min_snr_gamma = config_dict.placeholder(float)  # None: no weighting
@@ -132,7 +132,7 @@ def _paper() -> Config:
     config.evaluation.split = "test"
     config.evaluation.num_examples = 256  # spread evenly over the split; all there are, if there are fewer
     config.evaluation.batch_size = 16  # images at once, over all devices of a process
-    config.evaluation.models = ()  # more networks to compare, "NAME=PATH": a workdir, a stage's folder, a checkpoint
+    config.evaluation.models = ()  # more networks to compare, "NAME=PATH", PATH as of sar2opt translate --model
     config.evaluation.lpips = ("alexnet", "vgg16")  # what LPIPS is measured with; needs the extra lpips
     config.evaluation.fid_weights = config_dict.placeholder(str)  # the file pt_inception-2015-12-05-6726825d.pth
     config.evaluation.teacher_samplers = ("ddim", "dpm_solver_pp")
@@ -275,7 +275,8 @@ def _real_small(config: Config) -> None:
     config.distill.num_steps = 1_500
     config.distill.optimizer.learning_rate = 3e-4
     config.distill.optimizer.warmup_steps = 50
-    config.distill.sampling_times_share = 0.5
+    config.distill.sampling_times_share = 0.8
+    config.distill.sampling_steps = (1, 2, 4)
     config.distill.reconstruction_weight = 3.0
     config.adversarial.discriminator = "patchgan"
     config.adversarial.discriminator_widths = (64, 128, 256)

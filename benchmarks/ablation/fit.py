@@ -63,7 +63,7 @@ def networks(config: Config, students: list[list[str]]) -> dict[str, Network]:
         changes = dict(map(setting, texts))
         if others := [path for path in changes if not path.startswith(STUDENTS_OWN)]:
             raise ValueError(
-                f"--student {name} changes {', '.join(others)}; expected settings of distill, adversarial."
+                f"--student {name} changes {', '.join(others)}; expected settings of distill or adversarial."
             )
         own = copy.deepcopy(config)
         change(own, changes)

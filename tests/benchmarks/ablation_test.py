@@ -4,16 +4,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from benchmarks.ablation import __main__ as command
+from benchmarks.ablation import fit, keep
 from benchmarks.ablation import pairs as data
 from benchmarks.ablation.queue import Queue
 from benchmarks.ablation.training import Trainer, rate
-from benchmarks.ablation.variants import VARIANTS, config_of
+from benchmarks.ablation.variants import VARIANTS, change, config_of
 from configs.base import get_base
 from sar2opt_jax.data import pipeline, prepared
 from sar2opt_jax.data.scaling import to_float
+from sar2opt_jax.interop import model_folder
+from sar2opt_jax.models.init import init_params
 from sar2opt_jax.run.optimizers import learning_rate
+from sar2opt_jax.run.stages import unet
+from tfds_builders.preparation import prepare
 
 TINY = {
     "model.widths": (8, 8),
@@ -154,3 +160,57 @@ def test_command_trains_measures_and_writes(file, tmp_path):
     assert [row["steps"] for row in student["measured"]] == [1, 2]
     assert all(np.isfinite(row["psnr"]) and row["seconds"] > 0 for row in student["measured"])
     assert result["variants"]["teacher, gain"]["changes"] == {"model.input_gain": "wiener"}
+
+
+def test_students_of_a_fit_share_all_but_their_own_settings():
+    config = get_base(name="acd", stages=("teacher", "adversarial"), preset="real_small")
+    found = fit.networks(config, [["plain"], ["often", "distill.sampling_times_share=0.9", "adversarial.weight=0.1"]])
+    assert [(name, network.stage) for name, network in found.items()] == [
+        ("teacher", "teacher"),
+        ("plain", "adversarial"),
+        ("often", "adversarial"),
+        ("pix2pix", "pix2pix"),
+    ]
+    assert found["often"].config.distill.sampling_times_share == 0.9 and found["often"].config.model == config.model
+    assert found["plain"].config.adversarial.weight == config.adversarial.weight != 0.1
+    assert list(fit.networks(config, [])) == ["teacher", "student", "pix2pix"]
+
+
+@pytest.mark.parametrize(
+    ("student", "message"),
+    [
+        (["teacher"], "expected a new name"),
+        (["a/b"], "expected a new name"),
+        (["other", "model.widths=[8]"], "changes model.widths; expected settings of distill or adversarial"),
+    ],
+)
+def test_student_that_is_none_of_the_teacher_is_refused(student, message):
+    config = get_base(name="acd", stages=("teacher", "adversarial"), preset="real_small")
+    with pytest.raises(ValueError, match=message):
+        fit.networks(config, [student])
+
+
+def test_model_folder_of_a_fit_says_how_it_was_trained(tmp_path):
+    settings = TINY | {"model.head_width": 8}
+    config = get_base(name="acd", stages=("teacher", "adversarial"), preset="simulated")
+    change(config, settings | {"data.name": "simulated/tiny"})
+    params = init_params(unet(config).make(), jax.random.key(0), image_size=16, sar_channels=1)
+    changes = {"adversarial.weight": 0.125}
+    training = {
+        "teacher": {"stage": "teacher", "changes": {}, "steps": 40},
+        "often": {"stage": "adversarial", "changes": changes, "steps": 20},
+    }
+    found = {"preset": "simulated", "config": json.loads(config.to_json_best_effort()), "training": training}
+    (tmp_path / "fit.json").write_text(json.dumps(found))
+    flat = {name: np.asarray(leaf) for name, leaf in model_folder.flat(params).items()}
+    save_file(flat, tmp_path / "often.safetensors")
+    prepare("simulated/tiny", data_dir=tmp_path)
+    given = [f"--fit={tmp_path}", f"--data_dir={tmp_path}"]
+    keep.main([*given, "--network=often", f"--output={tmp_path / 'model'}"])
+    read = model_folder.read(tmp_path / "model")
+    assert (read.description.stage, read.description.step, read.description.image_size) == ("adversarial", 20, 16)
+    assert read.description.settings["adversarial"]["weight"] == 0.125
+    assert read.description.parent is not None and read.description.parent.endswith("@40")
+    np.testing.assert_array_equal(read.params["conv_in"]["bias"], params["conv_in"]["bias"])
+    with pytest.raises(ValueError, match="no network 'pix2pix' in the fit; it has teacher, often"):
+        keep.main([*given, "--network=pix2pix", f"--output={tmp_path / 'other'}"])
