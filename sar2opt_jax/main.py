@@ -10,8 +10,10 @@ of each example. From a checkout, `python -m sar2opt_jax.main` does the same as 
 """
 
 import logging
+import os
 import shlex
 import sys
+import threading
 from typing import Any
 
 import absl.logging
@@ -33,6 +35,8 @@ Existing translations are reused. From a checkout, `python -m sar2opt_jax.main -
 
 HEARTBEAT_SECONDS = 30
 """How long one of several processes may be silent before the others take it for dead and leave; JAX waits 100."""
+LEAVING_SECONDS = 20
+"""How long one of several processes that was told to stop may take to leave; Slurm and Kubernetes kill after 30."""
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A config, a preset after a colon: acd:smoke.")
 flags.FLAGS["config"].parser = ConfigParser()
@@ -90,8 +94,22 @@ def main(argv: list[str]) -> None:
     except Interrupted as interrupted:
         logging.getLogger("sar2opt_jax").warning("%s", interrupted)
         sys.exit(interruption.STATUS)
+    except interruption.Interrupted:  # Of an evaluation, which nothing but this process may have been told to end.
+        if jax.process_count() > 1:
+            leave_within(LEAVING_SECONDS)
+        raise
     except (WorkdirError, SaveError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def leave_within(seconds: float) -> None:
+    """Ends this process after so long with the status of an interruption, whatever it waits for.
+
+    At the exit of one of several processes JAX waits minutes for the others, and then aborts.
+    """
+    timer = threading.Timer(seconds, os._exit, [interruption.STATUS])
+    timer.daemon = True
+    timer.start()
 
 
 def join_cluster() -> None:

@@ -420,3 +420,9 @@ def test_either_network_alone_can_be_compared(finished, data_dir, tmp_path, stag
 def test_comparing_nothing_raises(data_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected teacher/checkpoints/STEP"):
         plan.experiment(smoke(data_dir), workdir=str(tmp_path / "run")).comparison.contenders()
+
+
+def test_process_that_waits_for_others_at_its_exit_leaves_as_interrupted():
+    code = "import threading\nfrom sar2opt_jax import main\nmain.leave_within(0.2)\nthreading.Event().wait(60)"
+    done = subprocess.run([sys.executable, "-c", code], timeout=50)
+    assert done.returncode == interruption.STATUS

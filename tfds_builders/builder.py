@@ -185,6 +185,8 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         left_out = [{"path": shown(path), "reason": reason} for path, reason in sorted(bad)]
         left_out += [{"pair": name, "reason": reason} for name, reason in checked.dropped.items()]
         members = self._audited(division.members, facts, left_out)
+        largest = max(map(len, members.values())) / len(good) * source.bytes
+        self._check_disk(source.bytes + shuffling.copied(largest))
         found = statistics(members, facts)
         for kind, values in found.items():
             values["values"] = [share.as_json() for share in shares[kind]]
@@ -218,7 +220,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _check_disk(self, needed: int) -> None:
-        """Raises OSError where the dataset, about as large as its files, does not fit; ``needed`` is in bytes."""
+        """Raises OSError where so many bytes, for a dataset about as large as its files, are not free."""
         place = Path(self.data_path)
         while not place.exists():
             place = place.parent

@@ -52,6 +52,11 @@ class Bucket:
         self._path.unlink(missing_ok=True)
 
 
+def copied(size: float) -> float:
+    """The bytes that a split of ``size`` bytes takes besides those of its files while it is written."""
+    return size if size > shuffle.MAX_MEM_BUFFER_SIZE else 0
+
+
 @contextlib.contextmanager
 def without_tensorflow() -> Iterator[None]:
     """Within, TFDS shuffles with ``Bucket``."""

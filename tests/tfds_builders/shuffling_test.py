@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from tensorflow_datasets.core import shuffle
 
@@ -52,3 +54,16 @@ def test_equal_keys_are_found_in_buckets(tmp_path, monkeypatch, same):
                 list(shuffler)
         else:
             assert sorted(data for _, data in shuffler) == [b"a", b"b"]
+
+
+def test_room_for_the_second_copy_of_a_large_split_is_asked_for(tmp_path, write_sen12, monkeypatch):
+    for patch in range(40):
+        write_sen12(tmp_path / "files", season="ROIs1158_spring", scene=1, patch=patch)
+    size = sum(path.stat().st_size for path in (tmp_path / "files").rglob("*.png"))
+    free = int(1.5 * size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10 * free, 9 * free, free))
+    prepare("sen12", data_dir=tmp_path / "memory", manual_dir=tmp_path / "files")
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 2000)
+    with pytest.raises(OSError, match=r"needs about .* GB, but only .* GB are free"):
+        prepare("sen12", data_dir=tmp_path / "disk", manual_dir=tmp_path / "files")
+    assert not list((tmp_path / "disk").rglob("*.array_record*"))
