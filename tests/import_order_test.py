@@ -39,7 +39,7 @@ ROWS["run"] = (*ROWS, "tfds_builders")
 ROWS["inference"] = ("types", "paths", "data.scaling", "translator", "description", "export", "interop", "scene")
 ROWS["cli"] = ("__version__", "tfds_builders.interruption")
 COMMANDS = (*(name for name in ROWS if name not in ("models", "stages", "metrics")), "tfds_builders.interruption")
-ROWS |= dict.fromkeys(("main", "plan", "translate", "convert", "deploy"), COMMANDS)
+ROWS |= dict.fromkeys(("main", "plan", "translate", "convert", "deploy", "demo"), COMMANDS)
 """What each package, or module outside a package, may import; modules of one package may import each other."""
 PACKAGES = ("sar2opt_jax", "tfds_builders", "configs", "tests")
 FILES = sorted(path.relative_to(ROOT) for name in PACKAGES[:3] for path in (ROOT / name).rglob("*.py"))

@@ -39,8 +39,10 @@ def data_dir(tmp_path_factory):
 
 
 def smoke(data_dir, *, name="acd", stages=("teacher", "adversarial"), **changes):
-    """The smoke preset with fewer methods to compile for the report; dotted names with __ for dots."""
+    """The smoke preset with one level and fewer methods, as compiling takes the time; dotted names with __ for dots."""
     config = get_base(name=name, stages=stages, preset="smoke")
+    config.model.widths, config.model.attention = (8,), (True,)
+    config.pix2pix.discriminator_widths = config.cyclegan.discriminator_widths = (8, 16)
     config.data.data_dir = data_dir
     config.evaluation.teacher_samplers = ("ddim",)
     config.evaluation.teacher_steps = (1,)
@@ -172,8 +174,8 @@ def test_cyclegan_takes_radar_images_of_several_bands(data_dir):
 
 
 def test_teacher_of_another_network_is_refused(finished, data_dir):
-    config = smoke(data_dir, teacher__export=str(finished), model__widths=(32, 64))
-    with pytest.raises(ValueError, match=r"model.widths = \[32, 32\], this config asks for \[32, 64\]"):
+    config = smoke(data_dir, teacher__export=str(finished), model__widths=(16,))
+    with pytest.raises(ValueError, match=r"model.widths = \[8\], this config asks for \[16\]"):
         plan.experiment(config, workdir="runs/never")
 
 

@@ -27,7 +27,7 @@ SMALL = (
     "--config.evaluation.figure_steps=1",
     "--config.evaluation.lpips=()",
 )
-COMMANDS = ("train", "evaluate", "translate", "convert", "export", "prepare", "plan")
+COMMANDS = ("train", "evaluate", "translate", "convert", "export", "prepare", "plan", "demo")
 
 
 def ran(*command: str | Path, cwd: Path, env: dict[str, str], status: int = 0) -> str:

@@ -185,7 +185,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         left_out = [{"path": shown(path), "reason": reason} for path, reason in sorted(bad)]
         left_out += [{"pair": name, "reason": reason} for name, reason in checked.dropped.items()]
         members = self._audited(division.members, facts, left_out)
-        largest = max(map(len, members.values())) / len(good) * source.bytes
+        largest = max(map(len, members.values())) * source.bytes // len(good)
         self._check_disk(source.bytes + shuffling.copied(largest))
         found = statistics(members, facts)
         for kind, values in found.items():

@@ -52,7 +52,7 @@ class Bucket:
         self._path.unlink(missing_ok=True)
 
 
-def copied(size: float) -> float:
+def copied(size: int) -> int:
     """The bytes that a split of ``size`` bytes takes besides those of its files while it is written."""
     return size if size > shuffle.MAX_MEM_BUFFER_SIZE else 0
 

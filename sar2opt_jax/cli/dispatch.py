@@ -25,6 +25,7 @@ COMMANDS = {
         "sar2opt_jax.main", "evaluates a trained run again, with a new report", ("--mode=evaluate",)
     ),
     "translate": Subcommand("sar2opt_jax.translate", "translates radar images to optical ones by a trained run"),
+    "demo": Subcommand("sar2opt_jax.demo", "shows a page in the browser to try a network on"),
     "convert": Subcommand("sar2opt_jax.convert", "converts weights from diffusers (PyTorch), and back"),
     "export": Subcommand("sar2opt_jax.deploy", "writes a trained run as one program that runs without this package"),
     "prepare": Subcommand("tfds_builders.prepare", "turns downloaded image pairs into a dataset"),

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sar2opt_jax import paths
 from sar2opt_jax.data.scaling import to_uint8
-from sar2opt_jax.description import ImageFormat, digest
+from sar2opt_jax.description import Description, ImageFormat, digest
 from sar2opt_jax.export import Export, parameters_digest
 from sar2opt_jax.scene import addresses, bands, cog, outputs, raster, units
 from sar2opt_jax.scene.addresses import Source
@@ -98,11 +98,8 @@ class SceneTranslator:
         layers = [cog.optical(output)]
         if settings.samples > 1:
             layers.append(cog.uncertainty(uncertainty_path(output), settings.samples))
-        about = self._trained.description
-        if settings.sar_range is not None:
-            about = dataclasses.replace(about, radar=units.ranged(about.radar, settings.sar_range))
         with raster.opened(
-            files, about, band_names=settings.bands, unit=settings.unit, resample=settings.resample
+            files, self.described(settings), band_names=settings.bands, unit=settings.unit, resample=settings.resample
         ) as scene:
             identity = self.identity(files, settings)
             check_space(output, layers, height=scene.height, width=scene.width)
@@ -162,6 +159,17 @@ class SceneTranslator:
             raise ValueError(f"--tile={settings.tile} must be a multiple of {multiple} for this network.")
         tile = settings.tile or -(-self._trained.description.image_size // multiple) * multiple
         return Tiling(tile=tile, overlap=tile // OVERLAP if settings.overlap is None else settings.overlap)
+
+    def described(self, settings: SceneSettings) -> Description:
+        """What the network is, with the radar images that the settings make of its own.
+
+        Raises:
+          ValueError: for a range that does not fit the network.
+        """
+        about = self._trained.description
+        if settings.sar_range is None:
+            return about
+        return dataclasses.replace(about, radar=units.ranged(about.radar, settings.sar_range))
 
     @property
     def radar(self) -> ImageFormat:
