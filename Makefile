@@ -44,8 +44,9 @@ train: env  ## trains and evaluates CONFIG (the whole paper in small), with ARGS
 	@$(RUN) sar2opt_jax.main --config=$(CONFIG) $(ARGS)
 
 .PHONY: test
+# By file, so that what a file's tests share is compiled once.
 test: lint  ## all checks: lint, then the tests
-	@$(RUN) pytest -n 2
+	@$(RUN) pytest -n 2 --dist loadfile
 
 PARITY := .venv-parity
 

@@ -169,7 +169,8 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     if importlib.util.find_spec("gradio") is None:
         sys.exit("sar2opt demo needs the package gradio: pip install 'sar2opt-jax[demo]'.")
-    models = list(dict.fromkeys([*([MODEL.value] if MODEL.value else []), *pretrained.shipped()]))
+    own: list[str] = [] if MODEL.value is None else [MODEL.value]
+    models = list(dict.fromkeys([*own, *pretrained.shipped()]))
     load = functools.lru_cache(maxsize=2)(functools.partial(inference.load_scenes, stage=STAGE.value))
     try:
         load(models[0])  # What does not fit is said before there is a page.

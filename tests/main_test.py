@@ -200,7 +200,10 @@ def test_step_counts_and_logging_may_change(finished, data_dir):
     [
         ({"train__batch_size": 6}, r"batch_size \(6\) must be divisible by the number of devices \(4\)"),
         ({"train__mapping": "xmap"}, "Unknown train.mapping 'xmap'; known: auto, pmap, shard_map"),
-        ({"data__image_size": 33}, "must be divisible by 2"),
+        (
+            {"data__image_size": 33, "model__widths": (8, 8), "model__attention": (False, True)},
+            "must be divisible by 2",
+        ),
         ({"data__image_size": 128}, "128"),
         ({"distill__loss": "l1"}, "Unknown distill.loss 'l1'; known: pseudo_huber, l2"),
         ({"adversarial__loss": "lsgan"}, "known: non_saturating, hinge, wasserstein"),
@@ -312,7 +315,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background
 from sar2opt_jax.evaluation import evaluate
 evaluate.run = lambda *_, **__: os.kill(os.getpid(), {int(number)})
 sys.argv = ["main", "--config={Path(main.__file__).parents[1] / "configs" / "acd.py"}:smoke", "--mode=evaluate",
-            "--workdir={tmp_path / "run"}", "--config.data.data_dir={data_dir}"]
+            "--workdir={tmp_path / "run"}", "--config.data.data_dir={data_dir}",
+            "--config.model.widths=(8,)", "--config.model.attention=(True,)"]
 runpy.run_module("sar2opt_jax.main", run_name="__main__")
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
