@@ -163,6 +163,7 @@ class Description:
       parent: fingerprint of the export that it was started from; None for fresh parameters.
       preset: the config's name and preset, or what it was converted from.
       step: optimiser steps it was trained for.
+      usual_steps: network evaluations that it is best sampled with; None is what is usual for its kind.
       software: version of sar2opt_jax.
 
     Raises:
@@ -186,6 +187,7 @@ class Description:
     ground_sampling_m: float | None = None
     parent: str | None = None
     step: int = 0
+    usual_steps: int | None = None
     software: str = __version__
 
     def __post_init__(self) -> None:
@@ -198,7 +200,7 @@ class Description:
     def recipe(self) -> str:
         """Digest of all that shaped the export but the number of its steps: equal for all checkpoints of one run."""
         shaped = self.to_json()
-        for name in ("step", "rank", "software", "preset"):
+        for name in ("step", "usual_steps", "rank", "software", "preset"):
             del shaped[name]
         if self.dataset.fingerprint is not None:  # The content counts, not what the dataset is called.
             shaped["dataset"] = self.dataset.fingerprint
@@ -219,6 +221,7 @@ class Description:
             schedule=schedule,
             prediction=self.prediction,
             is_generator=self.kind == "generator",
+            usual_steps=self.usual_steps,
             **consistency,
         )
 

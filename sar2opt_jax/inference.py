@@ -57,7 +57,8 @@ class ImageTranslator:
             Values are those of files: in ``description.radar.quantity``, such as dB; NaN or a mask where a pixel is
             missing. 8-bit values given to a network of other files are taken as already scaled to 0 .. 255.
             Or an ``xarray.DataArray`` of one image, whose dimensions may come in any order.
-          steps: network evaluations; None for what is usual: 4 for a student, 50 for a teacher, 1 for a generator.
+          steps: network evaluations; None for what the model states, else 4 for a student, 50 for a teacher, 1 for a
+            generator.
           sampler: None for the usual one.
           seed: of the noise; another seed gives another plausible translation.
           sar_range: for a network of 8-bit images, the dB that become 0 and 255, ``(-25, 0)`` or such a pair for each

@@ -66,6 +66,7 @@ class Translator:
       solver_steps: k, the grid of times a student was distilled at; None for all others.
       sigma_data: d of the consistency function.
       is_generator: whether the network is a one-step generator (``generate``).
+      usual_steps: network evaluations that it is best sampled with; None is what is usual for its kind.
 
     Raises:
       ValueError: at construction, for a generator with a student's grid.
@@ -77,6 +78,7 @@ class Translator:
     solver_steps: int | None = None
     sigma_data: float = 0.5
     is_generator: bool = False
+    usual_steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.is_generator and self.solver_steps is not None:
@@ -95,7 +97,7 @@ class Translator:
         return "student" if self.is_student else "teacher"
 
     def method(self, *, sampler: str | None = None, num_steps: int | None = None) -> Method:
-        """A method of which some is given, the rest being what is usual for this kind of network.
+        """A method of which some is given, the rest being what is usual for this network or its kind.
 
         Args:
           sampler: None for the usual one.
@@ -104,10 +106,12 @@ class Translator:
         Raises:
           ValueError: for a sampler or a number of steps that the network does not have.
         """
-        sampler = sampler or KINDS[self.kind].sampler
+        kind = KINDS[self.kind]
+        own = self.usual_steps if sampler in (None, kind.sampler) else None
+        sampler = sampler or kind.sampler
         if num_steps is None:
             most = self.solver_steps or self.schedule.num_steps
-            num_steps = min(KINDS[self.kind].usual_steps.get(sampler) or most, most)
+            num_steps = min(own or kind.usual_steps.get(sampler) or most, most)
         method = Method(sampler=sampler, num_steps=num_steps)
         self.timesteps(method)
         return method

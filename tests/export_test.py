@@ -170,6 +170,7 @@ def test_the_fingerprint_is_of_settings_data_and_parent_and_not_of_names_or_vers
         {"software": "9"},
         {"preset": "mine:x"},
         {"rank": 9},
+        {"usual_steps": 2},
         {"dataset": Dataset(name="x", fingerprint="abc")},
     ):
         assert dataclasses.replace(DESCRIPTION, **same).fingerprint == DESCRIPTION.fingerprint

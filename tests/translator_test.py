@@ -121,6 +121,13 @@ def test_the_usual_method_suits_the_network():
         teacher.method(num_steps=0)
 
 
+def test_number_of_steps_that_a_network_states_is_that_of_its_usual_sampler():
+    student, teacher = translator(solver_steps=50, usual_steps=2), translator(usual_steps=20)
+    assert student.method() == Method(sampler="lcm", num_steps=2) == student.method(sampler="lcm")
+    assert student.method(num_steps=8).num_steps == 8
+    assert [teacher.method(sampler=name).num_steps for name in ("ddim", "ddpm", "dpm_solver_pp")] == [20, 1000, 50]
+
+
 def test_the_usual_method_of_a_short_schedule_has_no_more_steps_than_it():
     short = dataclasses.replace(translator(), schedule=make_schedule("cosine", num_steps=20))
     assert short.method().num_steps == 20

@@ -7,6 +7,7 @@ radar images are scaled; no image is read.
 """
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--fit", type=Path, required=True, help="folder that fit wrote")
     parser.add_argument("--network", required=True, help="a name in it")
     parser.add_argument("--data_dir", help="where the prepared dataset is")
+    parser.add_argument("--usual_steps", type=int, help="that it is sampled with where nobody says how many")
     parser.add_argument("--output", type=Path, required=True, help="a new folder")
     options = parser.parse_args(arguments)
     found = json.loads((options.fit / "fit.json").read_text())
     dataset = Prepared(found["config"]["data"]["name"], data_dir=options.data_dir)
-    about = described(found, options.network, dataset)
+    about = dataclasses.replace(described(found, options.network, dataset), usual_steps=options.usual_steps)
     stored, _ = tensors.read(options.fit / f"{options.network}.safetensors")
     trained = Export(networks={"unet": model_folder.nested(stored)}, description=about)
     with paths.atomic_directory(options.output) as directory:

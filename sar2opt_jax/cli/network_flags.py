@@ -9,7 +9,9 @@ MODEL = flags.DEFINE_string(
     "of a model that comes with the package, or hf://USER/NAME.",
 )
 STEPS = flags.DEFINE_integer(
-    "steps", None, "Network evaluations; default 4 for a student, 50 for a teacher, 1 for a generator."
+    "steps",
+    None,
+    "Network evaluations; default what the model states, else 4 for a student, 50 for a teacher, 1 for a generator.",
 )
 SAMPLER = flags.DEFINE_string(
     "sampler", None, "ddim (default), dpm_solver_pp or ddpm for a teacher, lcm for a student, direct for a generator."

@@ -76,6 +76,7 @@ def test_shipped_model_is_small_described_and_translates_decibels():
     loaded = inference.load(name)
     about = loaded.description
     assert (about.kind, about.dataset.name, about.radar.bands) == ("student", "sen12", ("VV",))
+    assert loaded.method().num_steps == about.usual_steps == 2
     decibels = np.random.default_rng(0).uniform(-25, 0, (32, 32)).astype(np.float32)
     levels = np.round(255 * (decibels + 25) / 25).astype(np.uint8)
     optical = loaded(decibels, steps=1, sar_range=(-25, 0))
