@@ -223,6 +223,45 @@ def test_images_larger_than_a_tile_are_translated_tile_by_tile(monkeypatch, tmp_
     assert {*seen} == {(64, 64)}
 
 
+@pytest.mark.parametrize(
+    ("radar", "flags_of_radar"),
+    [
+        (ImageFormat(bands=("VV",), quantity="dB", limits=((-25.0, 0.0),), dtype="float32"), {}),
+        (ImageFormat(bands=("VV",)), {"sar_range": "-25,0"}),
+    ],
+    ids=["network of dB", "network of grey levels"],
+)
+def test_image_in_linear_power_is_converted_or_refused_and_not_taken_for_decibels(
+    radar, flags_of_radar, monkeypatch, tmp_path
+):
+    decibels = np.random.default_rng(0).uniform(-25, -1, (8, 8)).astype(np.float32)
+    profile = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "float32"}
+    for name, values in (("db.tif", decibels), ("linear.tif", 10 ** (decibels / 10))):
+        with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+            file = rasterio.open(tmp_path / name, "w", **profile)
+        with file:
+            file.write(values[None])
+
+    def translated(source, **settings):
+        target = tmp_path / "out.png"
+        command(
+            monkeypatch, tmp_path / source, target, loaded=model(radar=radar), steps=1, **flags_of_radar, **settings
+        )
+        return read(target)[..., 0]
+
+    expected = np.round(255 * (decibels + 25) / 25)
+    np.testing.assert_array_equal(translated("db.tif"), expected)
+    np.testing.assert_allclose(translated("linear.tif", units="linear").astype(int), expected, atol=1)
+    with pytest.raises(SystemExit, match="state that with --units=linear or --units=amplitude"):
+        translated("linear.tif")
+
+
+def test_range_of_another_form_is_refused(monkeypatch, tmp_path):
+    source = save(tmp_path / "sar.png", random_sar(8, 8))
+    with pytest.raises(SystemExit, match="expected the dB that become 0 and 255"):
+        command(monkeypatch, source, tmp_path / "out.png", loaded=model(), sar_range="0")
+
+
 def test_an_output_of_geotiff_is_a_scene(monkeypatch, tmp_path, capsys):
     source = tmp_path / "scene.tif"
     profile = {"driver": "GTiff", "height": 80, "width": 70, "count": 2, "dtype": "float32", "crs": "EPSG:32630"}
