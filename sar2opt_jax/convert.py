@@ -3,23 +3,27 @@
     sar2opt convert --input=DIFFUSERS_FOLDER --output=WORKDIR
     sar2opt convert --input=WEIGHTS.safetensors --output=WORKDIR --stage=adversarial
     sar2opt convert --input=WORKDIR --output=DIFFUSERS_FOLDER
+    sar2opt convert --input=WORKDIR --output=hf://USER/NAME
 
 It recognises its input: weights of a UNet2DModel become a checkpoint WORKDIR/STAGE/checkpoints/0; a
 workdir, a stage's directory in it or one checkpoint becomes a folder that UNet2DModel.from_pretrained loads. Weights
-are copied bit for bit.
+are copied bit for bit. With hf://USER/NAME, whatever sar2opt translate takes as --model becomes a private model on the
+Hugging Face hub (extra hub; log in by hf auth login), with a card of what is known of it.
 """
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import logging
 
 from sar2opt_jax import export, paths
 from sar2opt_jax.cli import cache, start
-from sar2opt_jax.interop import exports, folder, scheduler, weight_files
+from sar2opt_jax.interop import anywhere, exports, folder, hub, model_folder, scheduler, weight_files
 from tfds_builders import interruption
 
 NO_PLATFORM = "Unable to initialize backend"
@@ -35,9 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = vars(command.parse_args(given))
     source, target = flags.pop("input"), flags.pop("output")
     try:
-        source, target = paths.local_path(source, "--input"), paths.local_path(target, "--output")
         with interruption.raised():  # What is half-written is removed on the way out.
-            for line in convert(source, target, flags=flags):
+            for line in _lines(source, target, flags=flags):
                 print(line)
     except (ValueError, OSError, MemoryError) as error:
         sys.exit(f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message.")
@@ -48,6 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except interruption.Interrupted as signal:
         print(f"Interrupted by {signal}: {target} was not written. Run the same command again.", file=sys.stderr)
         sys.exit(interruption.STATUS)
+
+
+def _lines(source: str, target: str, *, flags: Mapping[str, Any]) -> list[str]:
+    if target.startswith(hub.PREFIX):
+        return to_hub(source, target, flags=flags)
+    return convert(paths.local_path(source, "--input"), paths.local_path(target, "--output"), flags=flags)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parsed.add_argument("--input", required=True, help="a diffusers folder, a file of weights, or an export")
-    parsed.add_argument("--output", required=True, help="a workdir, or a new folder for diffusers")
+    parsed.add_argument("--output", required=True, help="a workdir, a new folder for diffusers, or hf://USER/NAME")
     stages = tuple(exports.RANKS)
     parsed.add_argument("--stage", choices=stages, help="what the weights are; of a workdir, which stage to take")
     given = parsed.add_argument_group("for weights of diffusers, where their files do not say it")
@@ -108,8 +117,7 @@ def convert(source: Path, target: Path, *, flags: Mapping[str, Any]) -> list[str
 
 def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> list[str]:
     """Writes an export as a folder of diffusers; see ``convert``."""
-    if superfluous := [f"--{name}" for name, value in flags.items() if value is not None and name != "stage"]:
-        raise ValueError(f"{source} describes itself: {', '.join(superfluous)} cannot be given with it.")
+    _refuse_superfluous(source, flags)
     try:
         trained = export.load(source, stage=flags["stage"])
     except FileNotFoundError as error:
@@ -120,6 +128,33 @@ def to_diffusers(source: Path, target: Path, *, flags: Mapping[str, Any]) -> lis
         lines = exports.write(directory, trained, source=source)
     load = f'UNet2DModel.from_pretrained("{target}")'
     return [*lines, f"The folder is {target}. In Python: {load}; its input is the noisy image, then the radar image."]
+
+
+def to_hub(source: str, target: str, *, flags: Mapping[str, Any]) -> list[str]:
+    """Puts a network on the Hugging Face hub.
+
+    Args:
+      source: as of ``anywhere.read``.
+      target: ``hf://USER/NAME``.
+      flags: as of ``convert``, of which only ``stage`` can be given.
+
+    Raises:
+      ValueError, OSError: as ``anywhere.read`` and ``hub.upload``.
+    """
+    _refuse_superfluous(source, flags)
+    hub.check(target)
+    trained = anywhere.read(source, stage=flags["stage"])
+    with tempfile.TemporaryDirectory() as made:
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
+        model_folder.write(Path(made), trained)
+        (Path(made) / "README.md").write_text(hub.card(trained.description, name=target, parameters=parameters))
+        address = hub.upload(target, Path(made))
+    return [f"Wrote {address}, which nobody else can see yet. Complete its card there before you make it public."]
+
+
+def _refuse_superfluous(source: str | Path, flags: Mapping[str, Any]) -> None:
+    if superfluous := [f"--{name}" for name, value in flags.items() if value is not None and name != "stage"]:
+        raise ValueError(f"{source} describes itself: {', '.join(superfluous)} cannot be given with it.")
 
 
 def _positive(text: str) -> int:

@@ -2,12 +2,9 @@
 
 import importlib.resources
 import os
-import re
 from pathlib import Path
 
-HUB = "hf://"
-FILES = ("*.json", "*.safetensors")
-"""What is fetched from the hub: nothing that could run."""
+from sar2opt_jax.interop import hub
 
 
 def shipped() -> dict[str, Path]:
@@ -25,36 +22,14 @@ def locate(name: str | os.PathLike[str]) -> Path | None:
       name: such as ``sen12-small`` or ``hf://USER/NAME``; of the latter, a revision may follow an ``@``.
 
     Raises:
-      ValueError: for a malformed name of the hub, or without the package that fetches from it.
-      OSError: where the hub cannot be reached, or has no such model.
+      ValueError, OSError: as ``hub.fetch``.
     """
     text = os.fspath(name)
-    if text.startswith(HUB):
-        return _fetch(text)
+    if text.startswith(hub.PREFIX):
+        return hub.fetch(text)
     return None if os.path.exists(os.path.expanduser(text)) else shipped().get(text)
 
 
 def is_name(text: str) -> bool:
     """Whether ``locate`` takes this for a name, the same in every folder and on every host. Fetches nothing."""
-    return text.startswith(HUB) or locate(text) is not None
-
-
-def _fetch(name: str) -> Path:
-    matched = re.fullmatch(rf"{HUB}(?P<model>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", name)
-    if matched is None:
-        raise ValueError(
-            f"{name} is no model of the Hugging Face hub; expected hf://USER/NAME or hf://USER/NAME@REVISION."
-        )
-    try:
-        from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports] - an extra
-    except ImportError:
-        raise ValueError(
-            f"To fetch {name}, the package huggingface_hub is needed: pip install 'sar2opt-jax[hub]'."
-        ) from None
-    try:
-        return Path(snapshot_download(matched["model"], revision=matched["revision"], allow_patterns=list(FILES)))
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # What the package raises are of these: no network, no such model or revision.
-        raise OSError(f"{name} could not be fetched: {str(error).strip().splitlines()[0]}") from error
+    return text.startswith(hub.PREFIX) or locate(text) is not None
