@@ -26,7 +26,7 @@ def fetch(name: str) -> Path:
     hub = _package(f"To fetch {name}")
     try:
         return Path(hub.snapshot_download(model, revision=revision, allow_patterns=list(FILES)))
-    except (OSError, ValueError) as error:  # What the package raises are of these: no network, no such model.
+    except Exception as error:  # As in ``upload``.
         raise OSError(f"{name} could not be fetched: {_said(error)}") from error
 
 
@@ -53,7 +53,7 @@ def upload(name: str, folder: Path) -> str:
         api = hub.HfApi()
         api.create_repo(model, repo_type="model", private=True, exist_ok=True)
         api.upload_folder(repo_id=model, repo_type="model", folder_path=str(folder))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Without a network it is one of whatever library the package talks to the hub by.
         raise OSError(f"{name} could not be written: {_said(error)}") from error
     return f"https://huggingface.co/{model}"
 
@@ -124,4 +124,4 @@ def _package(purpose: str) -> Any:
 
 
 def _said(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
