@@ -1,7 +1,13 @@
 """Settings for all tests, in the environment because JAX reads them when it is first imported."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 os.environ.update(
     JAX_PLATFORMS="cpu",
@@ -16,3 +22,20 @@ os.environ.update(
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
     JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
 )
+
+
+@contextlib.contextmanager
+def _flags_of_its_own() -> Iterator[None]:
+    with flagsaver.flagsaver():
+        try:
+            yield
+        finally:
+            for name in list(flags.FLAGS):
+                if name.startswith("config."):  # Made by ml_collections for values that were overridden.
+                    delattr(flags.FLAGS, name)
+
+
+@pytest.fixture
+def flags_of_its_own():
+    """A context in which a command line may be parsed: flags are global, and other tests would find its values."""
+    return _flags_of_its_own

@@ -372,10 +372,10 @@ def test_second_of_two_first_runs_waits_for_the_dataset_and_says_so(data_dir, tm
         ("--nope", "Unknown command line flag 'nope'"),
     ],
 )
-def test_bad_flag_is_one_sentence(flag, message, monkeypatch):
+def test_bad_flag_is_one_sentence(flag, message, monkeypatch, flags_of_its_own):
     given = [flag] if flag.startswith("--config=") else ["--config=configs/acd.py:smoke", flag]
     monkeypatch.setattr(sys, "argv", ["main", *given])  # ml_collections looks for overrides there.
-    with pytest.raises(SystemExit) as exit:
+    with flags_of_its_own(), pytest.raises(SystemExit) as exit:
         parse(sys.argv)
     assert message in str(exit.value)
     assert "\n" not in str(exit.value)

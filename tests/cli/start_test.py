@@ -3,15 +3,13 @@
 import sys
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from sar2opt_jax import main as trains
 from sar2opt_jax.cli import cache, start
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(monkeypatch, flags_of_its_own):
     """Runs the training command up to its main; returns what that was given."""
     calls = []
     monkeypatch.setattr(cache, "enable", lambda: calls.append("cache"))
@@ -20,15 +18,11 @@ def run(monkeypatch):
     def run(*arguments: str, program: str = "sar2opt train"):
         monkeypatch.setattr(sys, "argv", [program, *arguments])
         monkeypatch.setenv("COLUMNS", "120")
-        with flagsaver.flagsaver():
+        with flags_of_its_own():
             try:
                 trains.run()
             except SystemExit as exit:
                 return calls, exit.code
-            finally:
-                for name in list(flags.FLAGS):
-                    if name.startswith("config."):
-                        delattr(flags.FLAGS, name)
         return calls, None
 
     return run
