@@ -8,6 +8,7 @@ Drop a radar image (GeoTIFF, PNG, JPEG) and see it translated, under a slider. T
 Needs the extra demo: pip install 'sar2opt-jax[demo]'.
 """
 
+import contextlib
 import functools
 import importlib.resources
 import importlib.util
@@ -29,6 +30,7 @@ from sar2opt_jax.cli.network_flags import MODEL, STAGE
 from sar2opt_jax.interop import pretrained
 from sar2opt_jax.scene import patch, previews, units
 from sar2opt_jax.scene.translate import SceneSettings, SceneTranslator
+from tfds_builders import interruption
 
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; the default is this machine alone.")
 _PORT = flags.DEFINE_integer("port", 7860, "Port to listen on.")
@@ -178,11 +180,18 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{type(error).__name__}: {error}")
     with tempfile.TemporaryDirectory(prefix="sar2opt-demo-") as folder:
         blocks = page(models, load, Path(folder))
-        print(f"The page is http://{_HOST.value}:{_PORT.value}; Ctrl-C ends it.", flush=True)
         try:
-            blocks.launch(server_name=_HOST.value, server_port=_PORT.value, quiet=True, share=False)
-        except OSError as error:
-            sys.exit(f"{error} Choose another --port.")
+            blocks.launch(
+                server_name=_HOST.value, server_port=_PORT.value, quiet=True, share=False, prevent_thread_lock=True
+            )
+        except OSError:
+            sys.exit(
+                f"Nothing can listen on port {_PORT.value} of {_HOST.value}, or something does; choose another --port."
+            )
+        print(f"The page is http://{_HOST.value}:{_PORT.value}; Ctrl-C ends it.", flush=True)
+        with contextlib.suppress(interruption.Interrupted):  # How a page ends.
+            blocks.block_thread()
+        blocks.close()
 
 
 def run() -> None:
