@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import matplotlib
 import numpy as np
 from absl import app, flags, logging
@@ -35,6 +36,8 @@ from tfds_builders import interruption
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; the default is this machine alone.")
 _PORT = flags.DEFINE_integer("port", 7860, "Port to listen on.")
 
+FAILURES = (ValueError, OSError, MemoryError, jax.errors.JaxRuntimeError)
+"""What an upload that does not fit leads to, the device's memory included."""
 SAMPLES = 4
 """Translations that the spread is measured over."""
 MAX_SPREAD = 64.0
@@ -130,8 +133,9 @@ def page(models: Sequence[str], load: Callable[[str], SceneTranslator], folder: 
         del progress  # Gradio fills it in, and shows the bars of tqdm by it.
         try:
             shown = translate(load, folder, *given)
-        except (ValueError, OSError, MemoryError) as error:
-            raise gr.Error(str(error).strip().splitlines()[0], title="Not translated") from error
+        except FAILURES as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise gr.Error(said, title="Not translated") from error
         spread = gr.update(value=shown.spread, visible=shown.spread is not None)
         return shown.pair, spread, gr.update(value=shown.file, interactive=True), shown.text
 
