@@ -105,13 +105,11 @@ class ImageTranslator:
         sar: npt.ArrayLike,
         *,
         sar_range: tuple[float, float] | units.Limits | None = None,
-        unit: str | None = None,
     ) -> tuple[np.ndarray, bool]:
         """Radar values as the network's training data were stored.
 
         Args:
           sar, sar_range: as of ``__call__``.
-          unit: of the values, one of ``units.UNITS``; None: that of the network's files.
 
         Returns:
           [batch, height, width, bands] uint8, and whether a batch was given.
@@ -129,7 +127,7 @@ class ImageTranslator:
         if sar_range is not None and np.ndim(sar_range) == 1:
             sar_range = (sar_range,)  # pyright: ignore[reportAssignmentType]
         radar = units.ranged(self.description.radar, sar_range)  # pyright: ignore[reportArgumentType]
-        levels = units.as_levels(values if is_batch else values[None], radar, unit=unit)
+        levels = units.as_levels(values if is_batch else values[None], radar)
         return levels, is_batch
 
     def translate(self, levels: np.ndarray, keys: Array, *, method: Method) -> np.ndarray:
@@ -158,17 +156,7 @@ class ImageTranslator:
 
 
 def load(path: str | os.PathLike[str], *, stage: str | None = None) -> ImageTranslator:
-    """Loads a trained network.
-
-    Args:
-      path: a workdir, a stage's directory in it, one checkpoint, a folder that ``sar2opt export`` or diffusers wrote,
-        the name of a model that comes with the package, or ``hf://USER/NAME`` on the Hugging Face hub.
-      stage: which stage of a workdir; None takes the last one that has a checkpoint.
-
-    Raises:
-      FileNotFoundError: where there is none.
-      ValueError: where it is corrupt, of another stage, of a later version, or no network of this kind.
-    """
+    """Loads a trained network, ready to translate; arguments and errors as of ``interop.anywhere.read``."""
     return ImageTranslator(anywhere.read(path, stage=stage))
 
 

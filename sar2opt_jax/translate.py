@@ -274,7 +274,7 @@ def translate(
             key = jax.random.fold_in(root, zlib.crc32(source.name.encode()))
             values = patch.read(source, radar, band_names=band_names)
             found = units.choose(values[~units.missing(values, radar)].compressed(), radar, given=unit)
-            levels, _ = translator.levels(values, sar_range=sar_range, unit=found.of_file)
+            levels = units.as_levels(values[None], radar, unit=found.of_file)
             patch.write(target, translator.translate(levels, key[None], method=method)[0])
         except FAILURES as error:
             failed[source] = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -21,7 +21,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 from PIL import Image
 from safetensors.flax import save_file
 
@@ -30,8 +29,9 @@ from benchmarks.ablation import pairs as data
 from benchmarks.ablation.__main__ import setting
 from benchmarks.ablation.measuring import Meter, Row
 from benchmarks.ablation.training import Trained, Trainer
-from benchmarks.ablation.variants import change
+from benchmarks.ablation.variants import Changes, change
 from configs.base import get_base
+from sar2opt_jax.interop import model_folder
 from sar2opt_jax.run.optimizers import Config
 from sar2opt_jax.translator import Method
 from sar2opt_jax.types import Params
@@ -43,11 +43,12 @@ STUDENTS_OWN = ("distill.", "adversarial.")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-    """One that is trained: what it is called, the stage that trains it, and with which config."""
+    """One that is trained: what it is called, the stage that trains it, its config, and what only it changes there."""
 
     name: str
     stage: str
     config: Config
+    changes: Changes = dataclasses.field(default_factory=dict)
 
 
 def networks(config: Config, students: list[list[str]]) -> dict[str, Network]:
@@ -67,7 +68,7 @@ def networks(config: Config, students: list[list[str]]) -> dict[str, Network]:
             )
         own = copy.deepcopy(config)
         change(own, changes)
-        found[name] = Network(name=name, stage="adversarial", config=own)
+        found[name] = Network(name=name, stage="adversarial", config=own, changes=changes)
     return found | {"pix2pix": Network(name="pix2pix", stage="pix2pix", config=config)}
 
 
@@ -158,7 +159,7 @@ class Fit:
         self.exports[name] = run.export["unet"]
         self.found["training"][name] = {
             "stage": network.stage,
-            "changes": dict(map(setting, next((texts for key, *texts in self.options.student if key == name), []))),
+            "changes": dict(network.changes),
             "steps": run.steps,
             "of": steps or trainer.settings.num_steps,
             "seconds": round(run.seconds, 2),
@@ -167,7 +168,7 @@ class Fit:
             "curve": run.curve,
         }
         note(f"{name}: {run.steps} steps in {run.seconds:.0f} s; {run.curve[-1]}")
-        flat = traverse_util.flatten_dict(self.exports[name], sep=".")
+        flat = model_folder.flat(self.exports[name])
         stored = {key: jnp.asarray(leaf, jnp.bfloat16) for key, leaf in flat.items()}
         save_file(stored, self.folder / f"{name}.safetensors")
         self.write()
