@@ -97,6 +97,7 @@ def _paper() -> Config:
     config.distill.sampling_steps = (1, 2, 4, 8)  # numbers of steps that the student is to be sampled with
     config.distill.reconstruction_weight = 0.0  # of the distance to the optical image itself; 0: leave it out
     config.distill.reconstruction_loss = "l1"  # l1 | pseudo_huber
+    config.distill.own_output_share = 0.0  # of the examples, noised from the student's own one-step translation
     config.distill.preview_steps = 4
 
     config.adversarial = ConfigDict()  # what stage adversarial adds to distill
@@ -211,6 +212,7 @@ def _simulated(config: Config) -> None:
     # A small network, trained for minutes, that has to put out noise at clean times (eps, v) lets some of it through at
     # noisy ones as well, which shows in one step.
     config.model.prediction = "x_0"
+    config.model.input_gain = "wiener"
     config.schedule.rescale_zero_snr = True
     config.train.batch_size = 16
     config.train.micro_batches = 1
@@ -219,16 +221,22 @@ def _simulated(config: Config) -> None:
     config.train.validate_every_steps = 300
     config.train.save_every_steps = 300
     config.train.loader_threads = 2
-    config.teacher.num_steps = 900
+    config.teacher.num_steps = 450
     config.teacher.dtype = "float32"
     config.teacher.optimizer.learning_rate = 1e-3
     config.teacher.optimizer.warmup_steps = 100
-    config.distill.num_steps = 150
-    config.distill.optimizer.learning_rate = 1e-4
+    config.distill.num_steps = 450
+    config.distill.optimizer.learning_rate = 5e-4
     config.distill.optimizer.warmup_steps = 10
-    config.adversarial.weight = 0.3  # at 1 the few and large steps of this preset can tear the student apart
+    config.distill.sampling_times_share = 0.8
+    config.distill.sampling_steps = (1, 2, 4)
+    config.distill.reconstruction_weight = 3.0
+    config.distill.own_output_share = 1.0
     config.adversarial.real = "optical"
+    config.adversarial.discriminator = "patchgan"  # one logit behind an encoder learns nothing in so few steps
     config.adversarial.discriminator_widths = (32, 64, 128)
+    config.adversarial.weight = 0.05
+    config.adversarial.optimizer.learning_rate = 1e-3
     for baseline in (config.pix2pix, config.cyclegan):
         baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
         baseline.dtype = "float32"
@@ -241,8 +249,8 @@ def _simulated(config: Config) -> None:
 def _simulated_long(config: Config) -> None:
     """As ``simulated``, trained more than twice as long."""
     _simulated(config)
-    config.teacher.num_steps = 2_000
-    config.distill.num_steps = 250
+    config.teacher.num_steps = 1_250
+    config.distill.num_steps = 1_000
     config.pix2pix.num_steps = config.cyclegan.num_steps = 2_250
 
 
@@ -252,13 +260,13 @@ def _sen12_small(config: Config) -> None:
     config.data.name = "sen12"
     config.data.image_size = 64
     config.train.batch_size = 8
-    config.teacher.num_steps = 1_500
-    config.distill.num_steps = 200
+    config.teacher.num_steps = 1_000
+    config.distill.num_steps = 700
     config.pix2pix.num_steps = config.cyclegan.num_steps = 1_700
 
 
 def _real_small(config: Config) -> None:
-    """SEN1-2, hundreds of real pairs: 7M parameters, crops of 64, hours on two CPU cores; the student's options on."""
+    """SEN1-2, hundreds of real pairs: 7M parameters, crops of 64, hours on two CPU cores."""
     _simulated(config)
     config.data.name = "sen12"
     config.data.image_size = 64
@@ -266,7 +274,6 @@ def _real_small(config: Config) -> None:
     config.model.widths = (32, 64, 128, 192)
     config.model.attention = (False, False, False, True)
     config.model.head_width = 16
-    config.model.input_gain = "wiener"
     config.train.batch_size = 8
     config.train.preview_every_steps = 1_000
     config.train.save_every_steps = 1_000
@@ -275,13 +282,7 @@ def _real_small(config: Config) -> None:
     config.distill.num_steps = 1_500
     config.distill.optimizer.learning_rate = 3e-4
     config.distill.optimizer.warmup_steps = 50
-    config.distill.sampling_times_share = 0.8
-    config.distill.sampling_steps = (1, 2, 4)
-    config.distill.reconstruction_weight = 3.0
-    config.adversarial.discriminator = "patchgan"
     config.adversarial.discriminator_widths = (64, 128, 256)
-    config.adversarial.weight = 0.05
-    config.adversarial.optimizer.learning_rate = 1e-3
     for baseline in (config.pix2pix, config.cyclegan):
         baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
         baseline.discriminator_widths = (64, 128, 256)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import logging
 
 from sar2opt_jax import export, paths
 from sar2opt_jax.cli import cache, start
@@ -32,7 +31,7 @@ NO_PLATFORM = "Unable to initialize backend"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Flags, then one call."""
-    logging.set_verbosity(logging.ERROR)  # Orbax logs a dozen lines a checkpoint.
+    start.show_log()
     given, command = sys.argv[1:] if arguments is None else arguments, parser()
     if not given:
         start.explain(command.prog, needed="--input and --output", text=__doc__ or "")

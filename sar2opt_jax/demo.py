@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import matplotlib
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 from PIL import Image
 
 from sar2opt_jax import inference
@@ -172,7 +172,7 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.ERROR)
+    start.show_log()
     if importlib.util.find_spec("gradio") is None:
         sys.exit("sar2opt demo needs the package gradio: pip install 'sar2opt-jax[demo]'.")
     own: list[str] = [] if MODEL.value is None else [MODEL.value]

@@ -11,7 +11,7 @@ Needs the extra export: pip install 'sar2opt-jax[export]'.
 import importlib.util
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from sar2opt_jax import paths
 from sar2opt_jax.cli import start
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.WARNING)  # Orbax logs a dozen lines a checkpoint.
+    start.show_log()
     if importlib.util.find_spec("flatbuffers") is None:
         sys.exit("jax.export needs the package flatbuffers: pip install 'sar2opt-jax[export]'.")
     from sar2opt_jax.interop import artifact  # Late: an extra that is missing is said first.

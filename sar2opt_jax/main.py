@@ -16,7 +16,6 @@ import sys
 import threading
 from typing import Any
 
-import absl.logging
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -64,7 +63,7 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    absl.logging.set_verbosity(absl.logging.ERROR)  # The libraries under this package log a lot, at import as well.
+    start.show_log()  # Before the imports: libraries log then as well.
     # Here and not above: --help and wrong flags do not wait seconds for these.
     import jax
 
@@ -75,7 +74,7 @@ def main(argv: list[str]) -> None:
 
     try:
         join_cluster()
-        show_log(verbose=jax.process_index() == 0)
+        start.show_log(logging.INFO if jax.process_index() == 0 else logging.WARNING)  # On one process of several.
         preset = configs.load(config_flags.get_config_filename(flags.FLAGS["config"])).config
         command = f"{start.program('sar2opt_jax.main')} {shlex.join(sys.argv[1:])}"
         experiment = plan.experiment(_CONFIG.value, workdir=_WORKDIR.value, preset=preset, command=command)
@@ -149,12 +148,6 @@ def parse_step(text: str | None) -> tuple[str, int]:
     if not stage or not step.isdecimal():
         raise ValueError(f"--mode=replay asks for --replay=STAGE:STEP, such as teacher:1200; got {text!r}.")
     return stage, int(step)
-
-
-def show_log(*, verbose: bool) -> None:
-    """Shows what this package says, on one process of several."""
-    for package in ("sar2opt_jax", "tfds_builders"):
-        logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def run() -> None:

@@ -12,7 +12,6 @@ data is read, nothing is trained. Exit status 1: something does not fit, and the
 import logging
 import sys
 
-import absl.logging
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -44,8 +43,7 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    logging.getLogger("sar2opt_jax").setLevel(logging.INFO)
+    start.show_log(logging.INFO)
     from sar2opt_jax import paths  # Here and not above: --help does not wait seconds for these.
     from sar2opt_jax.planner import topology
     from sar2opt_jax.planner.advice import refusal

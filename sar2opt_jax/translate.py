@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 from PIL import Image
 from tqdm import tqdm
 
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
     """Flags, then one call."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.WARNING)  # Orbax logs a dozen lines a checkpoint.
+    start.show_log()
     model, source, target = (str(flag.value) for flag in (MODEL, _INPUT, _OUTPUT))  # Required: none is None.
     is_scene = Path(target).suffix.lower() in scene.SUFFIXES
     _check_format(source, target, is_scene=is_scene)

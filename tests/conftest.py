@@ -1,6 +1,7 @@
 """Settings for all tests, in the environment because JAX reads them when it is first imported."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,14 @@ def _flags_of_its_own() -> Iterator[None]:
             for name in list(flags.FLAGS):
                 if name.startswith("config."):  # Made by ml_collections for values that were overridden.
                     delattr(flags.FLAGS, name)
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_its_own():
+    """Levels of logging are global: no test finds those that another, or a fixture of its module, left."""
+    logging.getLogger().setLevel(logging.WARNING)
+    for name in ("sar2opt_jax", "tfds_builders"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

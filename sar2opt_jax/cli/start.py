@@ -1,10 +1,12 @@
 """Starts a command whose flags are absl's: help, errors in one sentence and the compilation cache, the same for all."""
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+import absl.logging
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -65,6 +67,16 @@ def run(main: Callable[[list[str]], None], command: Command) -> None:
             sys.exit(interruption.STATUS)
 
     app.run(started, argv=sys.argv, flags_parser=parse)
+
+
+def show_log(level: int = logging.WARNING) -> None:
+    """Shows what these packages log from ``level`` on, and only errors of the libraries under them, which log a lot.
+
+    absl sets the level of the root logger, so without a level of their own these packages would be silenced with it.
+    """
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    for package in ("sar2opt_jax", "tfds_builders"):
+        logging.getLogger(package).setLevel(level)
 
 
 def explain(name: str, *, needed: str, text: str) -> NoReturn:

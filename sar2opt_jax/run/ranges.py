@@ -151,6 +151,7 @@ RANGES: dict[str, Range | Numbers] = {
     "distill.sampling_times_share": SHARE,
     "distill.sampling_steps": dataclasses.replace(STEP_COUNTS, needed=False),  # ``times.visits`` needs one.
     "distill.reconstruction_weight": NOT_NEGATIVE,
+    "distill.own_output_share": SHARE,
     "distill.preview_steps": COUNT,
     "adversarial.weight": NOT_NEGATIVE,
     "adversarial.discriminator_widths": WIDTHS,

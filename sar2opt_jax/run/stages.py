@@ -130,6 +130,7 @@ def _distill_settings(config: Config) -> dict[str, Any]:
         "sampling_steps": tuple(settings.sampling_steps),
         "reconstruction_weight": settings.reconstruction_weight,
         "reconstruction_loss": settings.reconstruction_loss,
+        "own_output_share": settings.own_output_share,
     }
 
 

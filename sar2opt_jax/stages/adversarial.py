@@ -76,7 +76,7 @@ class Adversarial(Distillation):
 
     def gradients(self, state: AdversarialState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
         """Gradients of student and discriminator over one share of a batch, at one state."""
-        pair = self.pair_at(state.teacher, batch, *self.draw(rng, state.step, batch))
+        pair = self.pair(state.student.params, state.teacher, batch, rng, state.step)
         goal = self.consistency(state.target, batch.sar)(pair.x_s, pair.s)
         # Student: at the discriminator as it is.
         differentiate = jax.grad(self.student_loss, has_aux=True)

@@ -15,6 +15,9 @@ from sar2opt_jax.stages import network
 from sar2opt_jax.stages.network import Network
 from sar2opt_jax.types import Array, Batch, Denoiser, Metrics, Model, Networks, Params
 
+OWN_OUTPUT = 1
+"""What an example's key is folded with for the draws of ``own_output_share``: all others stay as they are without."""
+
 
 class Pair(NamedTuple):
     """Two neighbouring points on one trajectory of the teacher."""
@@ -47,6 +50,9 @@ class Distillation:
       sampling_steps: numbers of steps that the student is to be sampled with.
       reconstruction_weight: of a direct term, the distance between f(x_t, t) and the optical image; 0 leaves it out.
       reconstruction_loss: ``l1`` or ``pseudo_huber``, its distance.
+      own_output_share: share of the examples, 0 to 1, whose x_t is made of the student's own one-step translation in
+        place of the optical image: the states that sampling with several steps visits (backward simulation,
+        arXiv 2405.14867).
     """
 
     model: Model
@@ -63,6 +69,7 @@ class Distillation:
     sampling_steps: tuple[int, ...] = (1, 2, 4, 8)
     reconstruction_weight: float = 0.0
     reconstruction_loss: str = "l1"
+    own_output_share: float = 0.0
 
     def start(self, export: Networks | None) -> tuple[Network, Params, Params]:
         """Student, target and teacher before the first step: copies of the teacher in ``export``.
@@ -93,6 +100,32 @@ class Distillation:
         share = self.sampling_times_share
         probabilities = share * visits + (1 - share) / self.solver_steps
         return jax.random.choice(rng, self.solver_steps, p=jnp.asarray(probabilities, jnp.float32))
+
+    def pair(self, student: Params, teacher: Params, batch: Batch, rng: Array, step: Array) -> Pair:
+        """Two points on a trajectory of the teacher for every example of a step, at a time and with noise of its own.
+
+        Outside of what is differentiated.
+        """
+        i, eps = self.draw(rng, step, batch)
+        if self.own_output_share == 0:
+            return self.pair_at(teacher, batch, i, eps)
+        return self.pair_at(teacher, batch._replace(optical=self.starts(student, batch, rng, step)), i, eps)
+
+    def starts(self, student: Params, batch: Batch, rng: Array, step: Array) -> Array:
+        """The images that are noised: the optical ones, and for a share of the examples the student's own translation.
+
+        That is its first step of multistep sampling, from noise alone, [batch, height, width, 3].
+        """
+
+        def draw(rng: Array) -> tuple[Array, Array]:
+            own_rng, noise_rng = jax.random.split(jax.random.fold_in(rng, OWN_OUTPUT))
+            noise = jax.random.normal(noise_rng, batch.optical.shape[1:], jnp.float32)
+            return jax.random.bernoulli(own_rng, self.own_output_share), noise
+
+        is_own, noise = network.per_example(draw, rng, step, batch.index)
+        last = jnp.full(is_own.shape, self.schedule.num_steps - 1, jnp.int32)
+        own = self.consistency(student, batch.sar)(noise, last)
+        return jnp.where(is_own[:, None, None, None], own, batch.optical)
 
     def pair_at(self, teacher: Params, batch: Batch, i: Array, eps: Array) -> Pair:
         """Noises the images to the grid time t_i and lets the teacher take one DDIM step to s = t_{i-1}.
@@ -175,7 +208,7 @@ class Distill(Distillation):
 
     def gradients(self, state: DistillState, batch: Batch, rng: Array) -> tuple[dict[str, Params], Metrics]:
         """Gradients of the student over one share of a batch."""
-        pair = self.pair_at(state.teacher, batch, *self.draw(rng, state.step, batch))
+        pair = self.pair(state.student.params, state.teacher, batch, rng, state.step)
         # Outside of what is differentiated: no gradient reaches the target.
         goal = self.consistency(state.target, batch.sar)(pair.x_s, pair.s)
         grads, (_, metrics) = jax.grad(self.consistency_loss, has_aux=True)(state.student.params, batch, pair, goal)

@@ -1,7 +1,10 @@
 """How a command starts: help, missing and superfluous flags, and main with what is left over."""
 
+import logging
 import sys
+from pathlib import Path
 
+import absl.logging
 import pytest
 
 from sar2opt_jax import main as trains
@@ -121,3 +124,18 @@ def test_last_of_two_overrides_holds(run, monkeypatch, values, last):
 def test_none_without_a_config_asks_for_one(run, capsys):
     assert run("--config.train.keep_every_steps=None") == ([], start.USAGE_STATUS)
     assert capsys.readouterr().err == "sar2opt train needs --config; --help says more.\n"
+
+
+def test_only_start_sets_what_absl_logs():
+    package = Path(start.__file__).parents[1]
+    assert [path.name for path in package.rglob("*.py") if "set_verbosity" in path.read_text()] == ["start.py"]
+
+
+def test_own_warnings_are_shown_where_libraries_are_silenced(monkeypatch):
+    # With absl's handler, which app.run installs, its verbosity is the level of the root logger.
+    monkeypatch.setattr(logging.root, "handlers", [absl.logging.get_absl_handler()])
+    start.show_log()
+    assert not logging.getLogger("orbax.checkpoint").isEnabledFor(logging.WARNING)
+    assert logging.getLogger("sar2opt_jax.scene.locks").isEnabledFor(logging.WARNING)
+    assert logging.getLogger("tfds_builders.prepare").isEnabledFor(logging.WARNING)
+    assert not logging.getLogger("sar2opt_jax.run.plan").isEnabledFor(logging.INFO)

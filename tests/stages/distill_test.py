@@ -207,6 +207,28 @@ def test_a_share_of_the_draws_is_at_sampling_times(stage, batch):
     np.testing.assert_array_equal(eps, plain[1])
 
 
+def test_a_share_is_noised_from_the_students_own_first_step(stage, batch):
+    many = batch._replace(
+        sar=jnp.zeros((1000, 2, 2, 1)), optical=jnp.zeros((1000, 2, 2, 3)), index=jnp.arange(1000, dtype=jnp.int32)
+    )
+    stage = dataclasses.replace(stage, model=predicts_a_constant, prediction="x_0", own_output_share=0.3)
+    student, teacher = {"level": jnp.float32(0.75)}, {"level": jnp.float32(0)}
+    starts = np.asarray(stage.starts(student, many, RNG, jnp.int32(0)))
+    own = starts[:, 0, 0, 0] != 0
+    np.testing.assert_allclose(own.mean(), 0.3, atol=0.05)
+    # f(eps, T - 1) of a network whose estimate is 0.75: nearly that, whatever the noise.
+    np.testing.assert_allclose(starts[own], 0.75, atol=0.01)
+    assert not starts[~own].any()
+    pair = stage.pair(student, teacher, many, RNG, jnp.int32(0))
+    plain = dataclasses.replace(stage, own_output_share=0.0).pair(student, teacher, many, RNG, jnp.int32(0))
+    np.testing.assert_array_equal(pair.t, plain.t)  # Times and noise are drawn as without.
+    np.testing.assert_array_equal(pair.x_t[~own], plain.x_t[~own])
+    of_image = np.sqrt(stage.schedule.alphas_bar)[np.asarray(pair.t)][:, None, None, None]
+    np.testing.assert_allclose(pair.x_t, plain.x_t + of_image * starts, atol=1e-5)
+    later = stage.starts(student, many, RNG, jnp.int32(1))[:, 0, 0, 0] != 0
+    assert np.any(later != own)
+
+
 @pytest.mark.parametrize(("name", "size"), [("l1", abs), ("pseudo_huber", lambda e: (e**2 + 1e-6) ** 0.5 - 1e-3)])
 def test_reconstruction_is_the_distance_to_the_optical_image(stage, batch, eps, name, size):
     stage = dataclasses.replace(stage, model=predicts_a_constant, prediction="x_0")
