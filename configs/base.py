@@ -134,7 +134,7 @@ def _paper() -> Config:
     config.evaluation.num_examples = 256  # spread evenly over the split; all there are, if there are fewer
     config.evaluation.batch_size = 16  # images at once, over all devices of a process
     config.evaluation.models = ()  # more networks to compare, "NAME=PATH", PATH as of sar2opt translate --model
-    config.evaluation.lpips = ("alexnet", "vgg16")  # what LPIPS is measured with; needs the extra lpips
+    config.evaluation.lpips = ("alexnet", "vgg16")  # what LPIPS is measured with; vgg16 needs the extra lpips
     config.evaluation.fid_weights = config_dict.placeholder(str)  # the file pt_inception-2015-12-05-6726825d.pth
     config.evaluation.teacher_samplers = ("ddim", "dpm_solver_pp")
     config.evaluation.teacher_steps = (1, 2, 4, 8, 16, 50)

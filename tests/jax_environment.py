@@ -105,19 +105,18 @@ def translations(rngs: jax.Array) -> dict[str, list[list[float]]]:
 def metrics() -> dict[str, list[str]]:
     image = np.zeros((2, 32, 32, 3), np.float32)
     found = {"fidelity": fidelity.measure, "colour": colour.colour_shift}
-    if lpips_is_installed():
-        for net in NETS:
-            params = load_lpips(net)
-            found[net] = lambda *images, net=net, params=params: lpips.lpips(params, *images, net=net)
-        found["features"] = lambda image, _: lpips.features(load_lpips("alexnet"), image)
+    for net in NETS if vgg16_is_installed() else ["alexnet"]:
+        params = load_lpips(net)
+        found[net] = lambda *images, net=net, params=params: lpips.lpips(params, *images, net=net)
+    found["features"] = lambda image, _: lpips.features(load_lpips("alexnet"), image)
     params = to_flax(our_metrics.inception_tensors(seed=0), where="made up")
     found["inception"] = lambda image, _: inception.features(params, jnp.asarray(image, jnp.uint8))
     return {name: dtypes(jax.eval_shape(measure, image, image)) for name, measure in found.items()}
 
 
-def lpips_is_installed() -> bool:
+def vgg16_is_installed() -> bool:
     try:
-        return bool(load_lpips("alexnet"))
+        return bool(load_lpips("vgg16"))
     except FileNotFoundError:
         return False
 

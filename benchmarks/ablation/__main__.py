@@ -63,7 +63,7 @@ def work(options: argparse.Namespace, queue: Queue) -> None:
         config = config_of(name, options.preset, more=dict(options.set))
         variant, size = VARIANTS[name], config.data.image_size
         if size not in meters:
-            meters[size] = Meter(MEASURED_ON[options.measured_on](splits[options.split], size), lpips=options.lpips)
+            meters[size] = Meter(MEASURED_ON[options.measured_on](splits[options.split], size))
         trainer = Trainer(config, variant.stage, train=splits["train"], steps_a_call=options.steps_a_call)
         # Students wait for all seeds of a teacher: it is measured afterwards, everything else seed by seed.
         groups = [options.seeds] if variant.stage == "teacher" else [[seed] for seed in options.seeds]
@@ -148,7 +148,6 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--seconds", type=float, default=float("inf"), help="no training begins after these")
     known.add_argument("--workers", type=int, default=1, help="processes that share the device")
     known.add_argument("--steps_a_call", type=int, default=STEPS_A_CALL)
-    known.add_argument("--no-lpips", dest="lpips", action="store_false", help="without the extra lpips")
     known.add_argument("--folder", help="where processes meet; a temporary one by default")
     known.add_argument("--worker", help=argparse.SUPPRESS)
     known.add_argument("--deadline", type=float, default=float("inf"), help=argparse.SUPPRESS)

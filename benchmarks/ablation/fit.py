@@ -88,13 +88,9 @@ class Fit:
         sets = {"crops": data.crops(test, size), "centres": data.centres(test, size)}
         if "validation" in splits:
             sets["validation crops"] = data.crops(splits["validation"], size)
-        self.meters = {
-            name: Meter(pairs, batch_size=options.batch_size, lpips=options.lpips) for name, pairs in sets.items()
-        }
+        self.meters = {name: Meter(pairs, batch_size=options.batch_size) for name, pairs in sets.items()}
         if whole > size:
-            self.meters["whole"] = Meter(
-                data.centres(test, whole), batch_size=max(options.batch_size // 4, 1), lpips=options.lpips
-            )
+            self.meters["whole"] = Meter(data.centres(test, whole), batch_size=max(options.batch_size // 4, 1))
         self.trainers = {
             name: Trainer(network.config, network.stage, train=self.train_pairs, steps_a_call=options.steps_a_call)
             for name, network in self.networks.items()
@@ -309,7 +305,6 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--batch_size", type=int, default=212, help="images at once when translating")
     known.add_argument("--steps_a_call", type=int, default=20)
     known.add_argument("--compilers", type=int, default=2, help="programs compiled at once")
-    known.add_argument("--no-lpips", dest="lpips", action="store_false", help="without the extra lpips")
     known.add_argument("--output", required=True, help="folder")
     return known
 

@@ -33,18 +33,17 @@ Row = dict[str, Any]
 class Meter:
     """Measures translations of one split."""
 
-    def __init__(self, truth: Pairs, *, batch_size: int = 256, lpips: bool = True):
+    def __init__(self, truth: Pairs, *, batch_size: int = 256):
         """Takes the pairs, all of one size, uint8.
 
         Args:
           truth: what is translated, and what it should be.
           batch_size: images at once.
-          lpips: whether the extra ``lpips`` is there; without it there is no LPIPS and no Fréchet distance.
         """
         self.truth, self.sar = truth, as_inputs(truth.sar)
         batch_size = min(batch_size, len(truth.sar))
         self._batches, self._batch_size = Batches(batch_size), batch_size
-        self._measures = Measures(lpips={"alexnet": load_lpips("alexnet")} if lpips else {})
+        self._measures = Measures(lpips={"alexnet": load_lpips("alexnet")})
         self._reference = self._measure(truth.optical)
         self._compiled: dict[str, Callable[..., Array]] = {}
         self._locks: dict[str, threading.Lock] = {}

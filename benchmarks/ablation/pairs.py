@@ -41,7 +41,10 @@ class Views(NamedTuple):
 def pack(name: str, path: str | os.PathLike[str], *, data_dir: str | None = None) -> None:
     """Writes the file of a prepared dataset; raises as ``prepared.open_split`` does."""
     from sar2opt_jax.data import prepared  # TFDS and Grain are not needed where the file is read.
+    from tfds_builders import preparation
 
+    if name.partition("/")[0] == "simulated":
+        preparation.prepare(name, data_dir=data_dir)  # Drawn where it is not there yet, as by a run.
     found = {}
     for split in SPLITS:
         source = prepared.open_split(name, split=split, data_dir=data_dir)

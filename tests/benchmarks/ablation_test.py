@@ -25,7 +25,7 @@ TINY = {
     "model.widths": (8, 8),
     "model.attention": (False, False),
     "model.norm_groups": 2,
-    "data.image_size": 16,
+    "data.image_size": 32,
     "train.batch_size": 2,
     "teacher.num_steps": 4,
     "distill.num_steps": 4,
@@ -44,7 +44,7 @@ def split(count=5, size=24):
 
 @pytest.fixture
 def file(tmp_path):
-    train, test = split(), split(4)
+    train, test = split(size=40), split(4, size=40)
     path = tmp_path / "pairs.npz"
     np.savez(path, **{"train/sar": train.sar, "train/optical": train.optical, "test/sar": test.sar,
                       "test/optical": test.optical})  # fmt: skip
@@ -113,7 +113,7 @@ def test_learning_rate_of_a_length_that_is_an_array_is_that_of_the_config(name, 
 def test_variants_start_from_variants_and_change_what_is_there():
     for name, variant in VARIANTS.items():
         config = config_of(name, "simulated", more={})
-        assert config.teacher.num_steps + config.distill.num_steps == 1050
+        assert config.teacher.num_steps + config.distill.num_steps == config.pix2pix.num_steps == 900
         if variant.teacher:
             teacher = config_of(variant.teacher, "simulated", more={})
             assert teacher.model == config.model and teacher.teacher == config.teacher
@@ -122,20 +122,20 @@ def test_variants_start_from_variants_and_change_what_is_there():
 
 
 def test_queue_gives_a_variant_once_and_a_student_after_its_teacher(tmp_path):
-    names = ["gain", "pix2pix", "teacher, gain"]
+    names = ["no gain", "pix2pix", "teacher, no gain"]
     queue, other = Queue(tmp_path, names), Queue(tmp_path, names)
     taken, also = queue.take(deadline=float("inf")), other.take(deadline=float("inf"))
-    assert (next(taken), next(also)) == ("pix2pix", "teacher, gain")
-    queue.save("teacher, gain", 3, {"unet": {"conv": {"kernel": jnp.arange(4.0)}}})
-    queue.done("teacher, gain")
-    assert next(taken) == "gain" and list(also) == [] and list(taken) == []
-    np.testing.assert_array_equal(other.load("teacher, gain", 3)["unet"]["conv"]["kernel"], np.arange(4))
-    with pytest.raises(ValueError, match="others start from it: teacher, gain"):
-        Queue(tmp_path, ["gain"])
+    assert (next(taken), next(also)) == ("pix2pix", "teacher, no gain")
+    queue.save("teacher, no gain", 3, {"unet": {"conv": {"kernel": jnp.arange(4.0)}}})
+    queue.done("teacher, no gain")
+    assert next(taken) == "no gain" and list(also) == [] and list(taken) == []
+    np.testing.assert_array_equal(other.load("teacher, no gain", 3)["unet"]["conv"]["kernel"], np.arange(4))
+    with pytest.raises(ValueError, match="others start from it: teacher, no gain"):
+        Queue(tmp_path, ["no gain"])
 
 
 def test_training_on_the_device_learns_and_repeats(file):
-    config = config_of("teacher, gain", "simulated", more=TINY | {"teacher.num_steps": 60})
+    config = config_of("teacher, no gain", "simulated", more=TINY | {"teacher.num_steps": 60})
     trainer = Trainer(config, "teacher", train=data.read(file)["train"], steps_a_call=20)
     one, again, other = (trainer.run(seed=seed) for seed in (0, 0, 1))
     assert one.steps == 60 and one.curve[-1]["step"] == 60
@@ -147,19 +147,19 @@ def test_training_on_the_device_learns_and_repeats(file):
 
 def test_command_trains_measures_and_writes(file, tmp_path):
     output, settings = tmp_path / "result.json", [f"{k}={json.dumps(v)}" for k, v in TINY.items()]
-    queue = Queue(tmp_path / "queue", ["teacher, gain", "gain + share + truth + rate"])
+    queue = Queue(tmp_path / "queue", ["teacher, no gain", "no gain"])
     options = command.parser().parse_args(
-        [f"--pairs={file}", "--seeds", "0", "--original", "--variants", *queue.names, "--steps_a_call=2", "--no-lpips",
+        [f"--pairs={file}", "--seeds", "0", "--original", "--variants", *queue.names, "--steps_a_call=2",
          f"--output={output}", "--set", *settings]
     )  # fmt: skip
     command.work(options, queue)
     command.write(options, queue, 0.0)
     result = json.loads(output.read_text())
     teacher, student = result["results"]
-    assert (teacher["variant"], student["training"]["steps"]) == ("teacher, gain", 4)
+    assert (teacher["variant"], student["training"]["steps"]) == ("teacher, no gain", 4)
     assert [row["steps"] for row in student["measured"]] == [1, 2]
     assert all(np.isfinite(row["psnr"]) and row["seconds"] > 0 for row in student["measured"])
-    assert result["variants"]["teacher, gain"]["changes"] == {"model.input_gain": "wiener"}
+    assert result["variants"]["teacher, no gain"]["changes"] == {"model.input_gain": "none"}
 
 
 def test_students_of_a_fit_share_all_but_their_own_settings():
@@ -208,7 +208,7 @@ def test_model_folder_of_a_fit_says_how_it_was_trained(tmp_path):
     given = [f"--fit={tmp_path}", f"--data_dir={tmp_path}"]
     keep.main([*given, "--network=often", f"--output={tmp_path / 'model'}"])
     read = model_folder.read(tmp_path / "model")
-    assert (read.description.stage, read.description.step, read.description.image_size) == ("adversarial", 20, 16)
+    assert (read.description.stage, read.description.step, read.description.image_size) == ("adversarial", 20, 32)
     assert read.description.settings["adversarial"]["weight"] == 0.125
     assert read.description.parent is not None and read.description.parent.endswith("@40")
     np.testing.assert_array_equal(read.params["conv_in"]["bias"], params["conv_in"]["bias"])
