@@ -87,7 +87,7 @@ def test_a_finished_run_takes_no_step(workdir, data_dir, no_step, caplog):
     [
         ({"distill__export_target": True}, "distill.export_target = False"),
         ({"distill__loss": "l2"}, "distill.loss = pseudo_huber"),
-        ({"distill__optimizer__learning_rate": 0.5}, "distill.optimizer.learning_rate = 0.0001"),
+        ({"distill__optimizer__learning_rate": 0.5}, "distill.optimizer.learning_rate = 0.0005"),
         ({"teacher__noise_offset": 0.1}, "teacher.noise_offset = 0.0"),
         ({"data__augment": False}, "data.augment = True"),
         ({"seed": 1}, "seed = 3407"),
