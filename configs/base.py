@@ -228,14 +228,14 @@ def _simulated(config: Config) -> None:
     config.distill.num_steps = 450
     config.distill.optimizer.learning_rate = 5e-4
     config.distill.optimizer.warmup_steps = 10
-    config.distill.sampling_times_share = 0.8
+    config.distill.sampling_times_share = 0.9
     config.distill.sampling_steps = (1, 2, 4)
-    config.distill.reconstruction_weight = 3.0
+    config.distill.reconstruction_weight = 10.0
     config.distill.own_output_share = 1.0
     config.adversarial.real = "optical"
     config.adversarial.discriminator = "patchgan"  # one logit behind an encoder learns nothing in so few steps
     config.adversarial.discriminator_widths = (32, 64, 128)
-    config.adversarial.weight = 0.05
+    config.adversarial.weight = 0.15
     config.adversarial.optimizer.learning_rate = 1e-3
     for baseline in (config.pix2pix, config.cyclegan):
         baseline.num_steps = config.teacher.num_steps + config.distill.num_steps
