@@ -10,7 +10,7 @@ import importlib.util
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict
@@ -85,7 +85,8 @@ def load_lpips(net: str) -> Params:
             f"{path} has the SHA-256 {digest}; expected {VGG16_SHA256}, that of {PACKAGE} {VERSION}. "
             f"Install it again: {WAY_OUT}."
         )
-    return to_params(flatten_dict(pickles.read_numpy(path), sep="/"), net, where=str(path))
+    arrays: Any = flatten_dict(pickles.read_numpy(path), sep="/")
+    return to_params(arrays, net, where=str(path))
 
 
 def to_params(arrays: Mapping[str, np.ndarray], net: str, *, where: str) -> Params:
