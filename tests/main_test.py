@@ -180,8 +180,8 @@ def test_teacher_of_another_network_is_refused(finished, data_dir):
 
 
 def test_teacher_of_another_input_gain_is_refused(finished, data_dir):
-    config = smoke(data_dir, teacher__export=str(finished), model__input_gain="wiener")
-    with pytest.raises(ValueError, match=r"model.input_gain = none, this config asks for wiener"):
+    config = smoke(data_dir, teacher__export=str(finished), model__input_gain="none")
+    with pytest.raises(ValueError, match=r"model.input_gain = wiener, this config asks for none"):
         plan.experiment(config, workdir="runs/never")
 
 
