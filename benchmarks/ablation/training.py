@@ -40,29 +40,41 @@ class Trained:
 class Trainer:
     """A stage of a config with its compiled steps, for any number of seeds and any length."""
 
-    def __init__(self, config: Config, name: str, *, train: Pairs, steps_a_call: int = STEPS_A_CALL):
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        *,
+        train: Pairs,
+        steps_a_call: int = STEPS_A_CALL,
+        one_program: bool | None = None,
+    ):
         """Takes the training pairs to the device.
 
         Args:
           config: of ``configs/``.
           name: of the stage.
           train: the training split.
-          steps_a_call: how many steps are compiled into one call; the number of steps should be a multiple of it.
+          steps_a_call: how many steps are one call; the number of steps should be a multiple of it.
+          one_program: whether they are compiled into one program; by default not on a CPU, where a step in a loop takes
+            three times as long.
         """
         self.config, self.name, self.pairs = config, name, train
         self.settings = config[STAGES[name].groups[0]]
         self.stage: Stage[Any] = STAGES[name].make(config, train.sar.shape[-1])
         self.steps_a_call = min(steps_a_call, self.settings.num_steps)
+        self.one_program = jax.default_backend() != "cpu" if one_program is None else one_program
         self._on_device = jax.tree.map(jnp.asarray, train)
-        self._call: Callable[..., tuple[PyTree, PyTree]] = jax.jit(self._steps, donate_argnums=0)
+        self._program: Callable[..., tuple[PyTree, PyTree]]
         self.compile_seconds: float | None = None
 
     def prepare(self, export: Networks | None = None) -> None:
         """Compiles the steps, for an export of these shapes to start from."""
         started = time.perf_counter()
         views, init_rng, rng = self._views(0, self.steps_a_call), *jax.random.split(jax.random.key(0))
+        function, views = (self._steps, views) if self.one_program else (self._step, _at(views, 0))
         arguments = self.stage.init(init_rng, export), views, self._on_device, rng, jnp.float32(1)
-        self._call = jax.jit(self._steps, donate_argnums=0).lower(*arguments).compile()
+        self._program = jax.jit(function, donate_argnums=0).lower(*arguments).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def seconds_a_step(self, export: Networks | None = None) -> float:
@@ -88,10 +100,9 @@ class Trainer:
         views = self._views(seed, total)
         state, done, curve, times = self.stage.init(init_rng, export), 0, [], []
         while done < total and (done == 0 or time.monotonic() < deadline):
-            part = jax.tree.map(lambda array, done=done: array[done : done + self.steps_a_call], views)
+            part = _at(views, slice(done, done + self.steps_a_call))
             started = time.perf_counter()
-            state, metrics = self._call(state, part, self._on_device, rng, jnp.float32(total))
-            metrics = jax.device_get(metrics)
+            state, metrics = self._call(state, part, rng, jnp.float32(total))
             times.append(time.perf_counter() - started)
             done += self.steps_a_call
             curve.append({"step": done} | {name: float(np.mean(value)) for name, value in metrics.items()})
@@ -113,16 +124,32 @@ class Trainer:
             radar_jitter=self.config.data.radar_jitter,
         )
 
+    def _call(self, state: PyTree, views: Views, rng: Array, total: Array) -> tuple[PyTree, dict[str, Any]]:
+        """The state after a call's steps, and the metrics of each."""
+        if self.one_program:
+            state, metrics = self._program(state, views, self._on_device, rng, total)
+            return state, jax.device_get(metrics)
+        found = []
+        for i in range(self.steps_a_call):
+            state, metrics = self._program(state, _at(views, i), self._on_device, rng, total)
+            found.append(jax.device_get(metrics))
+        return state, {name: np.stack([metrics[name] for metrics in found]) for name in found[0]}
+
     def _steps(self, state: PyTree, views: Views, pairs: Pairs, rng: Array, total: Array) -> tuple[PyTree, PyTree]:
         """As many steps as the views are of, of ``total``."""
+        return jax.lax.scan(lambda state, view: self._step(state, view, pairs, rng, total), state, views)
+
+    def _step(self, state: PyTree, view: Views, pairs: Pairs, rng: Array, total: Array) -> tuple[PyTree, PyTree]:
+        """One step of ``total``."""
         stage = with_length(self.stage, self.config, self.settings, total)
+        batch: Batch = data.cut(pairs, view, image_size=self.config.data.image_size)
+        grads, metrics = stage.gradients(state, batch, rng)
+        return stage.update(state, grads), metrics
 
-        def step(state: PyTree, view: Views) -> tuple[PyTree, PyTree]:
-            batch: Batch = data.cut(pairs, view, image_size=self.config.data.image_size)
-            grads, metrics = stage.gradients(state, batch, rng)
-            return stage.update(state, grads), metrics
 
-        return jax.lax.scan(step, state, views)
+def _at(views: Views, index: int | slice) -> Views:
+    """The views of one step, or of several."""
+    return jax.tree.map(lambda array: array[index], views)
 
 
 def with_length(stage: Any, config: Config, settings: Config, total: Array) -> Any:

@@ -145,6 +145,20 @@ def test_training_on_the_device_learns_and_repeats(file):
     assert np.abs(kernels[0] - kernels[2]).max() > 0.01
 
 
+def test_steps_of_one_program_are_those_of_single_ones():
+    config = get_base(name="acd", stages=("teacher",), preset="simulated")
+    change(config, TINY)
+    apart, together = (
+        Trainer(config, "teacher", train=split(size=40), steps_a_call=2, one_program=one).run(seed=0)
+        for one in (False, True)
+    )
+    assert (apart.steps, len(apart.curve)) == (together.steps, len(together.curve)) == (4, 2)
+    for found, expected in zip(apart.curve, together.curve, strict=True):
+        np.testing.assert_allclose(found["loss/teacher"], expected["loss/teacher"], rtol=1e-4)
+    kernels = [run.export["unet"]["conv_in"]["kernel"] for run in (apart, together)]
+    np.testing.assert_allclose(*kernels, rtol=1e-3, atol=1e-5)
+
+
 def test_command_trains_measures_and_writes(file, tmp_path):
     output, settings = tmp_path / "result.json", [f"{k}={json.dumps(v)}" for k, v in TINY.items()]
     queue = Queue(tmp_path / "queue", ["teacher, no gain", "no gain"])
