@@ -255,7 +255,7 @@ def _simulated_long(config: Config) -> None:
 
 
 def _sen12_small(config: Config) -> None:
-    """Crops of SEN1-2, the network of ``simulated``, an hour on two CPU cores: to see it work on real pairs."""
+    """Crops of SEN1-2, the network and options of ``simulated``: to see it work on real pairs on two CPU cores."""
     _simulated(config)
     config.data.name = "sen12"
     config.data.image_size = 64

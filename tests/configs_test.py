@@ -13,6 +13,7 @@ from ml_collections import ConfigDict, config_flags
 from configs.base import PRESETS
 from sar2opt_jax.cli.configs import ConfigParser
 from sar2opt_jax.cli.dispatch import COMMANDS
+from sar2opt_jax.interop import model_folder, pretrained
 
 ROOT = Path(__file__).parents[1]
 
@@ -125,3 +126,27 @@ def test_options_beyond_the_paper_are_off_in_its_recipe(preset):
     judge = config.adversarial
     assert (judge.discriminator, judge.judged_at, judge.time_weight) == ("unet", "s", "constant")
     assert config.evaluation.student_gamma == 1.0
+
+
+@pytest.mark.parametrize("preset", ["simulated", "simulated_long", "sen12_small", "smoke"])
+def test_small_presets_use_what_pays(preset):
+    config = load(f"--config=configs/acd.py:{preset}")
+    assert (config.model.input_gain, config.data.radar_jitter) == ("wiener", 0.0)
+    assert (config.distill.sampling_times_share, config.distill.reconstruction_weight) == (0.9, 10.0)
+    assert (config.distill.sampling_steps, config.distill.own_output_share) == ((1, 2, 4), 1.0)
+    judge = config.adversarial
+    assert (judge.discriminator, judge.judged_at, judge.time_weight) == ("patchgan", "s", "constant")
+    assert (judge.weight, judge.optimizer.learning_rate) == (0.15, 1e-3)
+    assert config.evaluation.student_gamma == 1.0
+
+
+def test_real_small_is_what_the_shipped_model_was_trained_with():
+    config = load("--config=configs/acd.py:real_small")
+    shipped = pretrained.shipped()["sen12-small"]
+    settings = model_folder.read(shipped).description.settings
+    for name in ("sampling_times_share", "reconstruction_weight", "reconstruction_loss"):
+        assert config.distill[name] == settings["distill"][name]
+    assert config.distill.sampling_steps == tuple(settings["distill"]["sampling_steps"])
+    assert config.distill.own_output_share == settings["distill"].get("own_output_share", 0.0)
+    for name in ("discriminator", "weight", "time_weight"):
+        assert config.adversarial[name] == settings["adversarial"][name]
