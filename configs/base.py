@@ -97,7 +97,8 @@ def _paper() -> Config:
     config.distill.sampling_steps = (1, 2, 4, 8)  # numbers of steps that the student is to be sampled with
     config.distill.reconstruction_weight = 0.0  # of the distance to the optical image itself; 0: leave it out
     config.distill.reconstruction_loss = "l1"  # l1 | pseudo_huber
-    config.distill.own_output_share = 0.0  # of the examples, noised from the student's own one-step translation
+    config.distill.own_output_share = 0.0  # of the examples, noised from the student's own translation
+    config.distill.own_output_steps = 1  # of that translation, at most; a forward pass each
     config.distill.preview_steps = 4
 
     config.adversarial = ConfigDict()  # what stage adversarial adds to distill

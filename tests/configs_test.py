@@ -122,7 +122,7 @@ def test_options_beyond_the_paper_are_off_in_its_recipe(preset):
     config = load(f"--config=configs/acd.py:{preset}")
     assert (config.model.input_gain, config.data.radar_jitter) == ("none", 0.0)
     assert (config.distill.sampling_times_share, config.distill.reconstruction_weight) == (0.0, 0.0)
-    assert config.distill.own_output_share == 0.0
+    assert (config.distill.own_output_share, config.distill.own_output_steps) == (0.0, 1)
     judge = config.adversarial
     assert (judge.discriminator, judge.judged_at, judge.time_weight) == ("unet", "s", "constant")
     assert config.evaluation.student_gamma == 1.0

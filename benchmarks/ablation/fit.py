@@ -1,9 +1,10 @@
-"""Trains a teacher, its students and pix2pix one after the other, measures them, and keeps the networks.
+"""Trains a teacher, its students and baselines one after the other, measures them, and keeps the networks.
 
 ``python -m benchmarks.ablation.fit --pairs=PAIRS.npz --preset=real_small --output=FOLDER``: what a run of the project
 trains, with the data on the device. Several students, ``--student NAME SETTING=VALUE ...``, start from one teacher; the
-one to keep is chosen on the validation split. pix2pix gets as many optimiser steps as the teacher and one student
-together. Everything is written as soon as it is known: ``fit.json``, ``NAME.safetensors`` (bfloat16), ``samples.png``.
+one to keep is chosen on the validation split. The baselines, pix2pix and a regression (pix2pix without its adversary),
+get as many optimiser steps as the teacher and one student together. Everything is written as soon as it is known:
+``fit.json``, ``NAME.safetensors`` (bfloat16), ``samples.png``.
 ``benchmarks.ablation.keep`` makes a model folder of one of them.
 """
 
@@ -39,6 +40,8 @@ from sar2opt_jax.types import Params
 SAMPLES = 12
 STUDENTS_OWN = ("distill.", "adversarial.")
 """Where a student's settings may differ from its teacher's."""
+BASELINES: dict[str, Changes] = {"pix2pix": {}, "regression": {"pix2pix.adversarial_weight": 0.0}}
+"""Networks of the stage pix2pix, with their changes of the config."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,24 +55,28 @@ class Network:
 
 
 def networks(config: Config, students: list[list[str]]) -> dict[str, Network]:
-    """The teacher, the students and pix2pix, by name and in order.
+    """The teacher, the students and the baselines, by name and in order.
 
     Raises:
       ValueError: for a student that has no name of its own, or changes more than its own settings.
     """
     found = {"teacher": Network(name="teacher", stage="teacher", config=config)}
     for name, *texts in students or [["student"]]:
-        if not re.fullmatch(r"[\w-]+", name) or name in (*found, "pix2pix"):
+        if not re.fullmatch(r"[\w-]+", name) or name in (*found, *BASELINES):
             raise ValueError(f"--student {name}: expected a new name of letters, digits, _ and -, then SETTING=VALUE.")
         changes = dict(map(setting, texts))
         if others := [path for path in changes if not path.startswith(STUDENTS_OWN)]:
             raise ValueError(
                 f"--student {name} changes {', '.join(others)}; expected settings of distill or adversarial."
             )
-        own = copy.deepcopy(config)
-        change(own, changes)
-        found[name] = Network(name=name, stage="adversarial", config=own, changes=changes)
-    return found | {"pix2pix": Network(name="pix2pix", stage="pix2pix", config=config)}
+        found[name] = _changed(name, "adversarial", config, changes)
+    return found | {name: _changed(name, "pix2pix", config, changes) for name, changes in BASELINES.items()}
+
+
+def _changed(name: str, stage: str, config: Config, changes: Changes) -> Network:
+    own = copy.deepcopy(config)
+    change(own, changes)
+    return Network(name=name, stage=stage, config=own, changes=changes)
 
 
 class Fit:
@@ -172,7 +179,7 @@ class Fit:
     def at_once(self, name: str) -> "list[Measurement]":
         """What is measured as soon as a network is trained."""
         few = [Method(sampler="lcm", num_steps=steps) for steps in self.config.evaluation.student_steps]
-        methods = {"teacher": [DDIM_1], "pix2pix": [DIRECT]}.get(name, few)
+        methods = {"teacher": [DDIM_1], "pix2pix": [DIRECT]}.get(self.networks[name].stage, few)
         on = ["crops", "validation crops"] if name in self.students else ["crops"]
         return [(name, where, method) for where in on for method in methods]
 
@@ -249,22 +256,23 @@ def main(arguments: list[str] | None = None) -> None:
     fit = Fit(options, config)
     note(f"linear: { {key: fit.found['linear'][key] for key in SHOWN if key in fit.found['linear']} }")
     fit.prepare()
-    shares = {"teacher": options.shares[0], "pix2pix": options.shares[2]}
-    each = options.shares[1] / len(fit.students)
+    teachers, students, baselines = options.shares
+    shares = {"teacher": teachers}
+    shares |= {"adversarial": students / len(fit.students), "pix2pix": baselines / len(BASELINES)}
     whole, done = max(left() - options.reserve, 1.0), fit.found["training"]
-    for name in fit.networks:
+    for name, network in fit.networks.items():
         if left() < options.reserve:
             note(f"no time left for {name}")
             continue
         steps = None
-        if name == "pix2pix":
+        if name in BASELINES and "teacher" in done:
             steps = done["teacher"]["steps"] + max(
-                done[student]["steps"] for student in fit.students if student in done
+                (done[student]["steps"] for student in fit.students if student in done), default=0
             )
         if error := fit.failure(name):
             note(f"{name} failed: {error}")
             continue
-        fit.train(name, seconds=min(shares.get(name, each) * whole, left() - options.reserve), steps=steps)
+        fit.train(name, seconds=min(shares[network.stage] * whole, left() - options.reserve), steps=steps)
         for _, on, method in fit.at_once(name):
             if on in fit.meters:
                 fit.measure(name, on, method)
@@ -299,7 +307,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--seed", type=int, default=0)
     known.add_argument("--seconds", type=float, default=float("inf"), help="for everything")
     known.add_argument(
-        "--shares", type=float, nargs=3, default=(0.4, 0.3, 0.3), help="of the time: teacher, all students, pix2pix"
+        "--shares", type=float, nargs=3, default=(0.4, 0.3, 0.3), help="of the time: teacher, students, baselines"
     )
     known.add_argument("--reserve", type=float, default=20.0, help="seconds that are kept for measuring")
     known.add_argument("--batch_size", type=int, default=212, help="images at once when translating")

@@ -61,13 +61,41 @@ def visits(num_train_steps: int, counts: tuple[int, ...], *, solver_steps: int =
     Raises:
       ValueError: without counts, or for one that the solver grid does not have.
     """
-    if not counts:
-        raise ValueError("The numbers of sampling steps to train for must be at least one; got none.")
+    _check_counts(counts)
     grid, probabilities = solver_grid(num_train_steps, solver_steps), np.zeros(solver_steps)
     for count in counts:
         visited = np.searchsorted(grid, consistency(num_train_steps, count, solver_steps=solver_steps)[0])
         probabilities[visited] += 1 / (count * len(counts))
     return probabilities
+
+
+def histories(
+    num_train_steps: int, counts: tuple[int, ...], *, solver_steps: int = 50
+) -> tuple[np.ndarray, np.ndarray]:
+    """At which times multistep consistency sampling has stood before it comes to a time of the solver grid.
+
+    Sampling in each of ``counts`` steps that comes by a time is one way there; where none does, and at T - 1, from
+    which all of them start, the way is T - 1 alone.
+
+    Returns:
+      ``(before, probabilities)``: [solver_steps, counts, longest] int32, the times in order, then -1; and
+      [solver_steps, counts] float64, how often a visit to a time is that of a number of steps, as ``visits`` draws.
+
+    Raises:
+      ValueError: without counts, or for one that the solver grid does not have.
+    """
+    _check_counts(counts)
+    grid, longest = solver_grid(num_train_steps, solver_steps), max(max(counts) - 1, 1)
+    before = np.full((solver_steps, len(counts), longest), -1, np.int32)
+    before[:, :, 0] = grid[-1]
+    weights = np.zeros((solver_steps, len(counts)))
+    for way, count in enumerate(counts):
+        visited, _ = consistency(num_train_steps, count, solver_steps=solver_steps)
+        for position, entry in enumerate(np.searchsorted(grid, visited)):
+            weights[entry, way] = 1 / count
+            before[entry, way, :position] = visited[:position]
+    weights[weights.sum(axis=1) == 0, 0] = 1
+    return before, weights / weights.sum(axis=1, keepdims=True)
 
 
 def direct(num_steps: int) -> Timesteps:
@@ -87,6 +115,11 @@ GRIDS = {"trailing": trailing, "leading": leading, "linspace": linspace, "consis
 def _chain(t: np.ndarray) -> Timesteps:
     t = t.astype(np.int32)
     return t, np.append(t[1:], np.int32(-1))
+
+
+def _check_counts(counts: tuple[int, ...]) -> None:
+    if not counts:
+        raise ValueError("The numbers of sampling steps to train for must be at least one; got none.")
 
 
 def _check(num_steps: int, num_train_steps: int) -> None:

@@ -152,6 +152,7 @@ RANGES: dict[str, Range | Numbers] = {
     "distill.sampling_steps": dataclasses.replace(STEP_COUNTS, needed=False),  # ``times.visits`` needs one.
     "distill.reconstruction_weight": NOT_NEGATIVE,
     "distill.own_output_share": SHARE,
+    "distill.own_output_steps": COUNT,
     "distill.preview_steps": COUNT,
     "adversarial.weight": NOT_NEGATIVE,
     "adversarial.discriminator_widths": WIDTHS,

@@ -131,6 +131,7 @@ def _distill_settings(config: Config) -> dict[str, Any]:
         "reconstruction_weight": settings.reconstruction_weight,
         "reconstruction_loss": settings.reconstruction_loss,
         "own_output_share": settings.own_output_share,
+        "own_output_steps": settings.own_output_steps,
     }
 
 

@@ -50,9 +50,9 @@ class Distillation:
       sampling_steps: numbers of steps that the student is to be sampled with.
       reconstruction_weight: of a direct term, the distance between f(x_t, t) and the optical image; 0 leaves it out.
       reconstruction_loss: ``l1`` or ``pseudo_huber``, its distance.
-      own_output_share: share of the examples, 0 to 1, whose x_t is made of the student's own one-step translation in
-        place of the optical image: the states that sampling with several steps visits (backward simulation,
-        arXiv 2405.14867).
+      own_output_share: share of the examples, 0 to 1, whose x_t is made of the student's own translation in place of
+        the optical image: the states that sampling with several steps visits (backward simulation, arXiv 2405.14867).
+      own_output_steps: at most so many steps of that translation are taken.
     """
 
     model: Model
@@ -70,6 +70,7 @@ class Distillation:
     reconstruction_weight: float = 0.0
     reconstruction_loss: str = "l1"
     own_output_share: float = 0.0
+    own_output_steps: int = 1
 
     def start(self, export: Networks | None) -> tuple[Network, Params, Params]:
         """Student, target and teacher before the first step: copies of the teacher in ``export``.
@@ -109,22 +110,29 @@ class Distillation:
         i, eps = self.draw(rng, step, batch)
         if self.own_output_share == 0:
             return self.pair_at(teacher, batch, i, eps)
-        return self.pair_at(teacher, batch._replace(optical=self.starts(student, batch, rng, step)), i, eps)
+        return self.pair_at(teacher, batch._replace(optical=self.starts(student, batch, i, rng, step)), i, eps)
 
-    def starts(self, student: Params, batch: Batch, rng: Array, step: Array) -> Array:
-        """The images that are noised: the optical ones, and for a share of the examples the student's own translation.
+    def starts(self, student: Params, batch: Batch, i: Array, rng: Array, step: Array) -> Array:
+        """The images that are noised to t_i: the optical ones, and for a share of the examples the student's own.
 
-        That is its first step of multistep sampling, from noise alone, [batch, height, width, 3].
+        Those are its estimates where multistep sampling, begun from noise alone, last stood before t_i; of sampling in
+        more than ``own_output_steps`` steps, after as many of them. [batch, height, width, 3].
         """
+        before, ways = times.histories(self.schedule.num_steps, self.sampling_steps, solver_steps=self.solver_steps)
+        before = jnp.asarray(before[:, :, : self.own_output_steps])
 
-        def draw(rng: Array) -> tuple[Array, Array]:
-            own_rng, noise_rng = jax.random.split(jax.random.fold_in(rng, OWN_OUTPUT))
-            noise = jax.random.normal(noise_rng, batch.optical.shape[1:], jnp.float32)
-            return jax.random.bernoulli(own_rng, self.own_output_share), noise
+        def draw(rng: Array, i: Array) -> tuple[Array, Array, Array]:
+            own_rng, way_rng, noise_rng = jax.random.split(jax.random.fold_in(rng, OWN_OUTPUT), 3)
+            way = jax.random.choice(way_rng, ways.shape[1], p=jnp.asarray(ways, jnp.float32)[i])
+            noise = jax.random.normal(noise_rng, (before.shape[2], *batch.optical.shape[1:]), jnp.float32)
+            return jax.random.bernoulli(own_rng, self.own_output_share), before[i, way], noise
 
-        is_own, noise = network.per_example(draw, rng, step, batch.index)
-        last = jnp.full(is_own.shape, self.schedule.num_steps - 1, jnp.int32)
-        own = self.consistency(student, batch.sar)(noise, last)
+        is_own, t, noise = network.per_example(draw, rng, step, batch.index, i)
+        f = self.consistency(student, batch.sar)
+        own = f(noise[:, 0], t[:, 0])
+        for n in range(1, t.shape[1]):  # Unrolled: they are few, and a convolution in a loop is slow on a CPU.
+            further = f(self.schedule.add_noise(own, noise[:, n], jnp.maximum(t[:, n], 0)), t[:, n])
+            own = jnp.where((t[:, n] >= 0)[:, None, None, None], further, own)
         return jnp.where(is_own[:, None, None, None], own, batch.optical)
 
     def pair_at(self, teacher: Params, batch: Batch, i: Array, eps: Array) -> Pair:

@@ -37,17 +37,18 @@ def copy(params: Params) -> Params:
     return jax.tree.map(jnp.copy, params)
 
 
-def per_example(draw: Callable[[Array], PyTree], rng: Array, step: Array, index: Array) -> PyTree:
-    """Calls ``draw(rng)`` with a key of its own for every example of a step.
+def per_example(draw: Callable[..., PyTree], rng: Array, step: Array, index: Array, *of_each: Array) -> PyTree:
+    """Calls ``draw(rng, ...)`` with a key of its own for every example of a step.
 
     Args:
       draw: from one key to the draws of one example.
       rng: the run's key.
       step: optimiser steps taken.
       index: the examples' positions in the run, [batch].
+      *of_each: what else ``draw`` takes, with a leading batch axis.
 
     Returns:
       The draws with a leading batch axis.
     """
     rng = jax.random.fold_in(rng, step)
-    return jax.vmap(lambda i: draw(jax.random.fold_in(rng, i)))(index)
+    return jax.vmap(lambda i, *rest: draw(jax.random.fold_in(rng, i), *rest))(index, *of_each)

@@ -184,10 +184,13 @@ def test_students_of_a_fit_share_all_but_their_own_settings():
         ("plain", "adversarial"),
         ("often", "adversarial"),
         ("pix2pix", "pix2pix"),
+        ("regression", "pix2pix"),
     ]
+    weights = [found[name].config.pix2pix.adversarial_weight for name in ("pix2pix", "regression")]
+    assert weights == [config.pix2pix.adversarial_weight, 0]
     assert found["often"].config.distill.sampling_times_share == 0.9 and found["often"].config.model == config.model
     assert found["plain"].config.adversarial.weight == config.adversarial.weight != 0.1
-    assert list(fit.networks(config, [])) == ["teacher", "student", "pix2pix"]
+    assert list(fit.networks(config, [])) == ["teacher", "student", "pix2pix", "regression"]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import collections
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,32 @@ def test_visits_share_a_draw_evenly_among_numbers_of_steps_and_then_among_their_
 def test_visits_of_no_number_of_steps_are_refused():
     with pytest.raises(ValueError, match="must be at least one; got none"):
         times.visits(1000, ())
+
+
+def test_histories_are_the_ways_that_lead_to_a_time_as_often_as_they_are_taken():
+    before, ways = times.histories(1000, (1, 2, 4), solver_steps=50)
+    assert before.shape == (50, 3, 3)
+    np.testing.assert_allclose(ways.sum(axis=1), 1)
+    found = {}
+    for i, t in enumerate(times.solver_grid(1000, 50)):
+        found[int(t)] = collections.Counter()
+        for way in np.flatnonzero(ways[i]):
+            found[int(t)][tuple(before[i, way][before[i, way] >= 0].tolist())] += ways[i, way]
+    expected = {759: {(999,): 1}, 499: {(999,): 2 / 3, (999, 759): 1 / 3}, 259: {(999, 759, 499): 1}}
+    for t, way in found.items():
+        assert way == pytest.approx(expected.get(t, {(999,): 1})), t
+
+
+def test_histories_end_where_the_times_of_a_sampler_stand():
+    before, ways = times.histories(1000, (8,), solver_steps=50)
+    visited, _ = times.consistency(1000, 8, solver_steps=50)
+    for position, entry in enumerate(np.searchsorted(times.solver_grid(1000, 50), visited)):
+        way = before[entry, 0]
+        assert way[way >= 0].tolist() == visited[: max(position, 1)].tolist()
+    assert before.shape == (50, 1, 7)
+    assert np.all(ways == 1)
+
+
+def test_histories_of_no_number_of_steps_are_refused():
+    with pytest.raises(ValueError, match="must be at least one; got none"):
+        times.histories(1000, ())

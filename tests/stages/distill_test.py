@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from sar2opt_jax.diffusion import times
 from sar2opt_jax.diffusion.consistency import boundary
 from sar2opt_jax.diffusion.schedule import PREDICTIONS, make_schedule
 from sar2opt_jax.stages.distill import Distill
@@ -213,7 +214,8 @@ def test_a_share_is_noised_from_the_students_own_first_step(stage, batch):
     )
     stage = dataclasses.replace(stage, model=predicts_a_constant, prediction="x_0", own_output_share=0.3)
     student, teacher = {"level": jnp.float32(0.75)}, {"level": jnp.float32(0)}
-    starts = np.asarray(stage.starts(student, many, RNG, jnp.int32(0)))
+    i, _ = stage.draw(RNG, jnp.int32(0), many)
+    starts = np.asarray(stage.starts(student, many, i, RNG, jnp.int32(0)))
     own = starts[:, 0, 0, 0] != 0
     np.testing.assert_allclose(own.mean(), 0.3, atol=0.05)
     # f(eps, T - 1) of a network whose estimate is 0.75: nearly that, whatever the noise.
@@ -225,8 +227,50 @@ def test_a_share_is_noised_from_the_students_own_first_step(stage, batch):
     np.testing.assert_array_equal(pair.x_t[~own], plain.x_t[~own])
     of_image = np.sqrt(stage.schedule.alphas_bar)[np.asarray(pair.t)][:, None, None, None]
     np.testing.assert_allclose(pair.x_t, plain.x_t + of_image * starts, atol=1e-5)
-    later = stage.starts(student, many, RNG, jnp.int32(1))[:, 0, 0, 0] != 0
+    later = stage.starts(student, many, i, RNG, jnp.int32(1))[:, 0, 0, 0] != 0
     assert np.any(later != own)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(1, [999, 999, 999, 999]), (2, [999, 999, 999, 759]), (9, [999] * 3 + [499])]
+)
+def test_own_output_is_of_the_time_that_sampling_stood_at_before(stage, batch, steps, expected):
+    """A network whose estimate is the time itself; at 19, 759, 999 and 259, sampled in four steps or in one."""
+    stage = dataclasses.replace(
+        stage,
+        model=lambda params, x_t, t, sar: jnp.broadcast_to(t[:, None, None, None] / 1000, x_t.shape),
+        prediction="x_0",
+        sampling_steps=(1, 4),
+        own_output_share=1.0,
+        own_output_steps=steps,
+    )
+    i = jnp.searchsorted(times.solver_grid(1000, 50), jnp.array([19, 759, 999, 259]))
+    starts = stage.starts({}, batch, i, RNG, jnp.int32(0))
+    np.testing.assert_allclose(
+        starts, jnp.broadcast_to(jnp.array(expected)[:, None, None, None] / 1000, starts.shape), atol=1e-3
+    )
+
+
+def test_own_output_is_what_multistep_sampling_passes(stage, batch):
+    """As a point of the sampler: begun from noise, the same network's estimates, each noised anew to the next time."""
+    seen = []
+
+    def model(params, x_t, t, sar):
+        seen.append(np.asarray(x_t))
+        return 0.5 * x_t
+
+    stage = dataclasses.replace(
+        stage, model=model, prediction="x_0", sampling_steps=(4,), own_output_share=1.0, own_output_steps=3
+    )
+    starts = stage.starts({}, batch, jnp.full(4, 12), RNG, jnp.int32(0))  # t = 259
+    first, second, third = seen
+    np.testing.assert_allclose([first.mean(), first.std()], [0, 1], atol=0.2)
+    for before, t, after in ((first, 759, second), (second, 499, third)):
+        alpha, sigma = SCHEDULE.alphas_bar[t] ** 0.5, (1 - SCHEDULE.alphas_bar[t]) ** 0.5
+        eps = (after - alpha * 0.5 * before) / sigma
+        np.testing.assert_allclose([eps.mean(), eps.std()], [0, 1], atol=0.2)
+        assert abs(np.corrcoef(eps.ravel(), before.ravel())[0, 1]) < 0.2
+    np.testing.assert_allclose(starts, 0.5 * third, atol=1e-3)
 
 
 @pytest.mark.parametrize(("name", "size"), [("l1", abs), ("pseudo_huber", lambda e: (e**2 + 1e-6) ** 0.5 - 1e-3)])
