@@ -30,7 +30,7 @@ from benchmarks.ablation import pairs as data
 from benchmarks.ablation.__main__ import setting
 from benchmarks.ablation.measuring import Meter, Row
 from benchmarks.ablation.training import Trained, Trainer
-from benchmarks.ablation.variants import Changes, change
+from benchmarks.ablation.variants import VARIANTS, Changes, change
 from configs.base import get_base
 from sar2opt_jax.interop import model_folder
 from sar2opt_jax.run.optimizers import Config
@@ -40,8 +40,7 @@ from sar2opt_jax.types import Params
 SAMPLES = 12
 STUDENTS_OWN = ("distill.", "adversarial.")
 """Where a student's settings may differ from its teacher's."""
-BASELINES: dict[str, Changes] = {"pix2pix": {}, "regression": {"pix2pix.adversarial_weight": 0.0}}
-"""Networks of the stage pix2pix, with their changes of the config."""
+BASELINES = {name: VARIANTS[name] for name in ("pix2pix", "regression")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ def networks(config: Config, students: list[list[str]]) -> dict[str, Network]:
                 f"--student {name} changes {', '.join(others)}; expected settings of distill or adversarial."
             )
         found[name] = _changed(name, "adversarial", config, changes)
-    return found | {name: _changed(name, "pix2pix", config, changes) for name, changes in BASELINES.items()}
+    return found | {name: _changed(name, variant.stage, config, variant.changes) for name, variant in BASELINES.items()}
 
 
 def _changed(name: str, stage: str, config: Config, changes: Changes) -> Network:

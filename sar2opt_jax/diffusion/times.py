@@ -61,11 +61,9 @@ def visits(num_train_steps: int, counts: tuple[int, ...], *, solver_steps: int =
     Raises:
       ValueError: without counts, or for one that the solver grid does not have.
     """
-    _check_counts(counts)
-    grid, probabilities = solver_grid(num_train_steps, solver_steps), np.zeros(solver_steps)
-    for count in counts:
-        visited = np.searchsorted(grid, consistency(num_train_steps, count, solver_steps=solver_steps)[0])
-        probabilities[visited] += 1 / (count * len(counts))
+    probabilities = np.zeros(solver_steps)
+    for entries in _visited(num_train_steps, counts, solver_steps):
+        probabilities[entries] += 1 / (len(entries) * len(counts))
     return probabilities
 
 
@@ -84,16 +82,14 @@ def histories(
     Raises:
       ValueError: without counts, or for one that the solver grid does not have.
     """
-    _check_counts(counts)
-    grid, longest = solver_grid(num_train_steps, solver_steps), max(max(counts) - 1, 1)
-    before = np.full((solver_steps, len(counts), longest), -1, np.int32)
+    grid, visited = solver_grid(num_train_steps, solver_steps), _visited(num_train_steps, counts, solver_steps)
+    before = np.full((solver_steps, len(counts), max(*counts, 2) - 1), -1, np.int32)
     before[:, :, 0] = grid[-1]
     weights = np.zeros((solver_steps, len(counts)))
-    for way, count in enumerate(counts):
-        visited, _ = consistency(num_train_steps, count, solver_steps=solver_steps)
-        for position, entry in enumerate(np.searchsorted(grid, visited)):
-            weights[entry, way] = 1 / count
-            before[entry, way, :position] = visited[:position]
+    for way, entries in enumerate(visited):
+        weights[entries, way] = 1 / len(entries)
+        for position, entry in enumerate(entries):
+            before[entry, way, :position] = grid[entries[:position]]
     weights[weights.sum(axis=1) == 0, 0] = 1
     return before, weights / weights.sum(axis=1, keepdims=True)
 
@@ -117,9 +113,14 @@ def _chain(t: np.ndarray) -> Timesteps:
     return t, np.append(t[1:], np.int32(-1))
 
 
-def _check_counts(counts: tuple[int, ...]) -> None:
+def _visited(num_train_steps: int, counts: tuple[int, ...], solver_steps: int) -> list[np.ndarray]:
+    """For each number of steps, the entries of the solver grid where its sampler stands, in its order."""
     if not counts:
         raise ValueError("The numbers of sampling steps to train for must be at least one; got none.")
+    grid = solver_grid(num_train_steps, solver_steps)
+    return [
+        np.searchsorted(grid, consistency(num_train_steps, count, solver_steps=solver_steps)[0]) for count in counts
+    ]
 
 
 def _check(num_steps: int, num_train_steps: int) -> None:

@@ -122,7 +122,7 @@ class Distillation:
         before = jnp.asarray(before[:, :, : self.own_output_steps])
 
         def draw(rng: Array, i: Array) -> tuple[Array, Array, Array]:
-            own_rng, way_rng, noise_rng = jax.random.split(jax.random.fold_in(rng, OWN_OUTPUT), 3)
+            own_rng, noise_rng, way_rng = jax.random.split(jax.random.fold_in(rng, OWN_OUTPUT), 3)
             way = jax.random.choice(way_rng, ways.shape[1], p=jnp.asarray(ways, jnp.float32)[i])
             noise = jax.random.normal(noise_rng, (before.shape[2], *batch.optical.shape[1:]), jnp.float32)
             return jax.random.bernoulli(own_rng, self.own_output_share), before[i, way], noise
